@@ -53,13 +53,13 @@ defmodule Exosuit.Input do
   """
   @spec within?(bound(), term()) :: boolean()
   def within?(bound, value) do
-    {least, most, _text} = bound(bound)
-    is_integer(value) and value >= least and value <= most
+    {min, max, _text} = bound(bound)
+    is_integer(value) and value >= min and value <= max
   end
 
-  @doc "The most that the bound allows."
-  @spec most(bound()) :: pos_integer()
-  def most(bound), do: bound |> bound() |> elem(1)
+  @doc "The greatest number that the bound allows."
+  @spec max(bound()) :: pos_integer()
+  def max(bound), do: bound |> bound() |> elem(1)
 
   @doc "The expectation for messages: `a number of instances from 1 to 100000`."
   @spec expectation(bound()) :: String.t()
@@ -117,7 +117,7 @@ defmodule Exosuit.Input do
   end
 
   defp row(name) do
-    {_name, least, most, text} = List.keyfind!(Native.bounds(), name, 0)
-    {least, most, text}
+    {_name, min, max, text} = List.keyfind!(Native.bounds(), name, 0)
+    {min, max, text}
   end
 end

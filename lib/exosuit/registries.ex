@@ -9,7 +9,7 @@ defmodule Exosuit.Registries do
   @subscribers Exosuit.Subscribers
 
   @pause 2
-  @patience 5_000
+  @timeout 5_000
 
   @doc "The children of the application's supervisor."
   @spec children() :: [Supervisor.child_spec()]
@@ -50,7 +50,7 @@ defmodule Exosuit.Registries do
   @spec register(Registry.registry(), term(), term()) ::
           {:ok, pid()} | {:error, {:already_registered, pid()}}
   def register(registry, key, value) do
-    await(registry, now() + @patience)
+    await(registry, now() + @timeout)
 
     with {:error, {:already_registered, owner}} = taken <- Registry.register(registry, key, value) do
       if orphan?(registry, key, owner) and ended?(owner),
@@ -113,7 +113,7 @@ defmodule Exosuit.Registries do
     receive do
       {:DOWN, ^monitor, :process, _pid, _reason} -> true
     after
-      @patience ->
+      @timeout ->
         Process.demonitor(monitor, [:flush])
         false
     end

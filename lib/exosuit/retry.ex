@@ -32,7 +32,7 @@ defmodule Exosuit.Retry do
   @longest_delay 48_000
   @jitter 0.25
   # Above this number the longest delay applies, and the power would only become a large integer.
-  @most_doublings 6
+  @max_doublings 6
   # The delay is 16 s then, and the failures have lasted for as long.
   @slow 6
   @well 60_000
@@ -90,7 +90,7 @@ defmodule Exosuit.Retry do
   defp delay(1, _random), do: 0
 
   defp delay(count, random) do
-    doubled = @first_delay * Integer.pow(2, min(count - 2, @most_doublings))
+    doubled = @first_delay * Integer.pow(2, min(count - 2, @max_doublings))
     delay = min(doubled, @longest_delay)
     delay + trunc(delay * @jitter * random)
   end

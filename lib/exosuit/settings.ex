@@ -8,7 +8,7 @@ defmodule Exosuit.Settings do
   alias Exosuit.Model.Labels
 
   # Far above real use, and little memory.
-  @most 1_000
+  @max_entries 1_000
   @longest_key 256
 
   # The prefix of the labels of the machine, which decide placements. They cannot be changed.
@@ -99,12 +99,13 @@ defmodule Exosuit.Settings do
   defp put(instance, {_kind, name} = key, value) do
     cond do
       byte_size(name) > @longest_key -> refuse("a name has more than #{@longest_key} bytes")
-      full?(instance.tables.settings, key) -> refuse("there are #{@most} of them already")
+      full?(instance.tables.settings, key) -> refuse("there are #{@max_entries} of them already")
       true -> write(instance.tables.settings, key, value)
     end
   end
 
-  defp full?(table, key), do: :ets.info(table, :size) >= @most and not :ets.member(table, key)
+  defp full?(table, key),
+    do: :ets.info(table, :size) >= @max_entries and not :ets.member(table, key)
 
   defp write(table, key, value) do
     true = :ets.insert(table, {key, value})

@@ -15,7 +15,7 @@ defmodule Exosuit.Startup do
   alias Exosuit.Startup.Items
 
   # Callers wait at most this long: items may have to be compiled, one after the other.
-  @patience 600_000
+  @timeout 600_000
 
   # Items may hold secrets.
   @derive {Inspect, only: [:instance]}
@@ -34,7 +34,7 @@ defmodule Exosuit.Startup do
   """
   @spec await(Instance.t()) :: :ok
   def await(instance) do
-    GenServer.call(Directory.via(instance.name, __MODULE__), :tried?, @patience)
+    GenServer.call(Directory.via(instance.name, __MODULE__), :tried?, @timeout)
   catch
     :exit, _fallen_or_late -> :ok
   end

@@ -9,7 +9,7 @@ defmodule Exosuit.BuiltinsTest do
   @names ["http-client", "http-server", "keyvalue", "messaging", "messaging-nats"]
 
   # Longer than the machine may be busy with other tests.
-  @patience 30_000
+  @timeout 30_000
 
   setup do
     host = start_supervised_host!()
@@ -58,12 +58,12 @@ defmodule Exosuit.BuiltinsTest do
       :ok = Exosuit.put_link(it.host, link ++ [target: "kv", target_config: values])
 
       assert_receive {:exosuit_event, %{type: "link_warning", data: %{source: "a"} = data}},
-                     @patience
+                     @timeout
 
       assert data.warning =~ "setting URL has no effect here"
 
       assert_receive {:exosuit_event, %{type: "link_warning", data: %{target: "kv"} = data}},
-                     @patience
+                     @timeout
 
       assert data.warning =~ ~s(did you mean "bucket"?)
       assert {:ok, [_url, _buckt]} = Exosuit.link_warnings(it.host, link)
@@ -74,7 +74,7 @@ defmodule Exosuit.BuiltinsTest do
       {:ok, "c"} = Exosuit.start_provider(it.host, "http-client", id: "c", config: config)
 
       assert_receive {:exosuit_event, %{type: "provider_warning", data: %{id: "c"} = data}},
-                     @patience
+                     @timeout
 
       assert data.warning =~ ~s(did you mean "max_connections"?)
     end
@@ -98,7 +98,7 @@ defmodule Exosuit.BuiltinsTest do
     test "a client's link that allows nothing is one of them", it do
       {:ok, "c"} = Exosuit.start_provider(it.host, "http-client", id: "c")
       :ok = Exosuit.put_link(it.host, source: "a", target: "c", contract: "wasi:http")
-      assert_receive {:exosuit_event, %{type: "link_warning", data: data}}, @patience
+      assert_receive {:exosuit_event, %{type: "link_warning", data: data}}, @timeout
       assert data.warning =~ "allowed_hosts is not set"
     end
   end
@@ -110,7 +110,7 @@ defmodule Exosuit.BuiltinsTest do
     {:ok, "web"} = Exosuit.start_actor(it.host, Guests.component("web"), id: "web")
 
     assert_receive {:exosuit_event, %{type: "link_warning", data: %{name: "other"} = data}},
-                   @patience
+                   @timeout
 
     assert data.warning =~ "web is a component"
   end

@@ -24,7 +24,7 @@ defmodule Exosuit.App.Sweep do
   @batch_bytes 67_108_864
 
   # The timeout for the next record.
-  @patience 30_000
+  @timeout 30_000
 
   @doc "The digests that records name: of models, manifests and files of all kept versions."
   @spec named([Record.t()]) :: MapSet.t(Digest.t())
@@ -70,7 +70,7 @@ defmodule Exosuit.App.Sweep do
       {:exosuit_lattice, ^reference, :current} -> {:ok, named}
       {:exosuit_lattice, ^reference, change} -> read_next(watch, name(change, named))
     after
-      @patience -> {:error, Error.new(:deadline, "the records could not be read in time")}
+      @timeout -> {:error, Error.new(:deadline, "the records could not be read in time")}
     end
   end
 

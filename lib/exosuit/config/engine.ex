@@ -15,13 +15,13 @@ defmodule Exosuit.Config.Engine do
         }
 
   # Each slot takes 8 GiB of address space, of the 128 TiB that a process has.
-  @most_slots 15_000
+  @max_slots 15_000
 
-  @most_module_bytes 4_294_967_295
+  @max_module_bytes 4_294_967_295
 
   @schema [
     pool_slots: [
-      type: {"an integer from 0 to #{@most_slots}", &__MODULE__.slots?/1},
+      type: {"an integer from 0 to #{@max_slots}", &__MODULE__.slots?/1},
       default: 1_000,
       doc:
         "instances that can be alive at once. 0 turns the pool off: instances then start more slowly, " <>
@@ -33,7 +33,7 @@ defmodule Exosuit.Config.Engine do
       doc: "the percentage of the pool that one actor may use at once; further calls of it wait."
     ],
     module_bytes: [
-      type: {"an integer from 1 to #{@most_module_bytes}", &__MODULE__.bytes?/1},
+      type: {"an integer from 1 to #{@max_module_bytes}", &__MODULE__.bytes?/1},
       default: 268_435_456,
       doc: "the size of the largest module, in bytes."
     ],
@@ -69,13 +69,13 @@ defmodule Exosuit.Config.Engine do
   def new!(options), do: struct!(__MODULE__, Options.validate!(options, @schema))
 
   @doc false
-  def slots?(slots), do: slots in 0..@most_slots
+  def slots?(slots), do: slots in 0..@max_slots
 
   @doc false
   def percent?(percent), do: percent in 1..100
 
   @doc false
-  def bytes?(bytes), do: bytes in 1..@most_module_bytes
+  def bytes?(bytes), do: bytes in 1..@max_module_bytes
 
   @doc false
   def parts?(parts), do: parts in 1..100_000

@@ -19,7 +19,7 @@ defmodule Exosuit.Edge.EventLogger do
   # The maximum number of distinct failures within a pause; all further ones count as one.
   @distinct 100
   # As many lines as a guest may write in some seconds.
-  @most_waiting 4_096
+  @max_waiting 4_096
 
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
@@ -39,9 +39,9 @@ defmodule Exosuit.Edge.EventLogger do
 
       logger ->
         {:message_queue_len, waiting} =
-          Process.info(logger, :message_queue_len) || {:message_queue_len, @most_waiting}
+          Process.info(logger, :message_queue_len) || {:message_queue_len, @max_waiting}
 
-        if waiting < @most_waiting, do: write(logger, line, dropped), else: dropped + 1
+        if waiting < @max_waiting, do: write(logger, line, dropped), else: dropped + 1
     end
   end
 
@@ -71,7 +71,7 @@ defmodule Exosuit.Edge.EventLogger do
   end
 
   @impl GenServer
-  def terminate(_reason, state), do: write_waiting(state, @most_waiting)
+  def terminate(_reason, state), do: write_waiting(state, @max_waiting)
 
   defp write_waiting(_state, 0), do: :ok
 

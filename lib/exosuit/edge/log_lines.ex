@@ -41,7 +41,7 @@ defmodule Exosuit.Edge.LogLines do
     Event.HostHeartbeat => {:debug, "heartbeat of host {host_id}"},
     Event.HostLost => {:warning, "host [{friendly_name} ]({host_id}) is lost"},
     Event.HostsIgnored =>
-      {:warning, "host {host_id} is ignored: more than {most} hosts, or {most_bytes} bytes"},
+      {:warning, "host {host_id} is ignored: more than {max} hosts, or {max_bytes} bytes"},
     Event.HostStarted => {:info, "host [{friendly_name} ]started, version {version}"},
     Event.HostStopped => {:info, "host stopped"},
     Event.IdentityNotKept => {:error, "identity of this host not kept: {error}"},

@@ -14,11 +14,11 @@ defmodule Exosuit.Edge.PeerMonitor do
   defstruct [:instance, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
 
   # The time in which the host that made a change announces it.
-  @patience 10_000
+  @timeout 10_000
 
   # The number of concurrent changes that are tracked. If there are more, some may be announced twice or not at all.
   # The same holds for a link whose names are longer than hosts accept.
-  @most 1_000
+  @max_entries 1_000
 
   @links ~w(linkdef_set linkdef_deleted)
   @links_here %{"link_applied" => "linkdef_set", "link_removed" => "linkdef_deleted"}
@@ -61,8 +61,8 @@ defmodule Exosuit.Edge.PeerMonitor do
     key = {type, link_id(link)}
 
     if Peers.first?(state.instance) and not is_map_key(state.told, key) and
-         map_size(state.untold) < @most do
-      Process.send_after(self(), {:tell, key}, @patience)
+         map_size(state.untold) < @max_entries do
+      Process.send_after(self(), {:tell, key}, @timeout)
       {:noreply, put_in(state.untold[key], link)}
     else
       {:noreply, state}
@@ -132,8 +132,8 @@ defmodule Exosuit.Edge.PeerMonitor do
   defp ignore(%{ignoring?: false} = state, source) do
     Lattice.announce(state.instance, %Event.HostsIgnored{
       host_id: source,
-      most: Peers.most(),
-      most_bytes: Peers.most_bytes()
+      max: Peers.max(),
+      max_bytes: Peers.max_bytes()
     })
 
     %{state | ignoring?: true}
@@ -151,8 +151,8 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   # The event may arrive before this host has applied the change.
   defp told(state, key) do
-    if map_size(state.told) < @most do
-      Process.send_after(self(), {:forget, key}, @patience)
+    if map_size(state.told) < @max_entries do
+      Process.send_after(self(), {:forget, key}, @timeout)
       %{state | untold: Map.delete(state.untold, key), told: Map.put(state.told, key, true)}
     else
       %{state | untold: Map.delete(state.untold, key)}

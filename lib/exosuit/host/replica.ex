@@ -33,7 +33,7 @@ defmodule Exosuit.Host.Replica do
   ]
 
   # Links and configurations arrive by two watches, so a link may arrive before its configuration.
-  @patience 2_000
+  @timeout 2_000
 
   # Unreadable and dropped records are reported once a second at most, because anybody may write many of them.
   @pause 1_000
@@ -378,7 +378,7 @@ defmodule Exosuit.Host.Replica do
 
   defp note_incomplete(state, key, [first | _]) do
     unless is_map_key(state.incomplete, key) do
-      Process.send_after(self(), {:tell_incomplete, key}, @patience)
+      Process.send_after(self(), {:tell_incomplete, key}, @timeout)
     end
 
     put_in(state.incomplete[key], first)

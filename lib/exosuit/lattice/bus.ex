@@ -58,8 +58,8 @@ defmodule Exosuit.Lattice.Bus do
   """
   @spec gather(Session.t(), String.t(), binary(), non_neg_integer(), non_neg_integer()) ::
           {:ok, [binary()]} | {:error, Error.t()}
-  def gather(%Session{} = session, subject, payload, within, most),
-    do: session.backend.gather(session.handle, subject, payload, within, most)
+  def gather(%Session{} = session, subject, payload, within, max),
+    do: session.backend.gather(session.handle, subject, payload, within, max)
 
   @doc """
   Subscribes the calling process to a subject, which may have wildcards. One subscriber of each group gets each

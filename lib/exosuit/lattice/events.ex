@@ -12,7 +12,7 @@ defmodule Exosuit.Lattice.Events do
   alias Exosuit.{Event, Registries}
 
   # An occasional reader catches up with this many; they take some tens of megabytes at most.
-  @most_waiting 10_000
+  @max_waiting 10_000
 
   @typedoc "An `Exosuit.Instance`, or a handle of the local lattice."
   @type host :: %{:name => atom(), :source => String.t(), optional(atom()) => term()}
@@ -43,7 +43,7 @@ defmodule Exosuit.Lattice.Events do
 
   defp deliver(host, pid, dropped, event) do
     case Process.info(pid, :message_queue_len) do
-      {:message_queue_len, waiting} when waiting >= @most_waiting ->
+      {:message_queue_len, waiting} when waiting >= @max_waiting ->
         :counters.add(dropped, 1, 1)
 
       {:message_queue_len, _few} ->

@@ -13,8 +13,8 @@ defmodule Exosuit.Lattice.Known do
   @type claims :: Claims.t()
 
   # The bounds of the router's own copy: the number of claims, and their bytes together.
-  @most 65_536
-  @most_bytes 33_554_432
+  @max_entries 65_536
+  @max_bytes 33_554_432
 
   # The number of claims that are examined to find an unneeded one.
   @looked_at 64
@@ -41,8 +41,8 @@ defmodule Exosuit.Lattice.Known do
   end
 
   @doc "The maximum number of bytes of all claims together."
-  @spec most_bytes() :: pos_integer()
-  def most_bytes, do: @most_bytes
+  @spec max_bytes() :: pos_integer()
+  def max_bytes, do: @max_bytes
 
   @doc "The number of bytes of all claims together."
   @spec bytes(Instance.t()) :: non_neg_integer()
@@ -86,8 +86,8 @@ defmodule Exosuit.Lattice.Known do
 
   # One row of the table counts the bytes.
   defp room?(table, size) do
-    :ets.info(table, :size) <= @most and
-      :ets.lookup_element(table, @bytes, 2) + size <= @most_bytes
+    :ets.info(table, :size) <= @max_entries and
+      :ets.lookup_element(table, @bytes, 2) + size <= @max_bytes
   end
 
   defp spare(table, needed?) do

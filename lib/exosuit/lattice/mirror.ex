@@ -15,10 +15,10 @@ defmodule Exosuit.Lattice.Mirror do
   alias Exosuit.Model.Link
 
   # The bound of the number of records, and of configurations; far above real use.
-  @most 100_000
+  @max_entries 100_000
 
   # The bytes of all of them. A record is kept as text and as links, which take twice as much again.
-  @most_bytes 67_108_864
+  @max_bytes 67_108_864
   @read 3
   @overhead 512
 
@@ -87,14 +87,14 @@ defmodule Exosuit.Lattice.Mirror do
   end
 
   @doc "The maximum number of bytes of the copy."
-  @spec most_bytes() :: pos_integer()
-  def most_bytes, do: @most_bytes
+  @spec max_bytes() :: pos_integer()
+  def max_bytes, do: @max_bytes
 
   @doc "Whether so little room is left that the next change may find none."
   @spec tight?(t()) :: boolean()
   def tight?(mirror) do
-    mirror.bytes > @most_bytes - @tight or map_size(mirror.records) >= @most or
-      map_size(mirror.configurations) >= @most
+    mirror.bytes > @max_bytes - @tight or map_size(mirror.records) >= @max_entries or
+      map_size(mirror.configurations) >= @max_entries
   end
 
   @doc """
@@ -268,7 +268,7 @@ defmodule Exosuit.Lattice.Mirror do
   defp make_room(mirror, entry, size, mine?, needed?, gone \\ []) do
     cond do
       room?(mirror, entry, size) -> {:ok, mirror, gone}
-      size > @most_bytes or not mine?.() -> {:full, mirror}
+      size > @max_bytes or not mine?.() -> {:full, mirror}
       true -> make_more(mirror, entry, size, needed?, gone)
     end
   end
@@ -306,7 +306,7 @@ defmodule Exosuit.Lattice.Mirror do
 
   defp room?(mirror, {kind, _name}, size) do
     there = if kind == :record, do: mirror.records, else: mirror.configurations
-    mirror.bytes + size <= @most_bytes and map_size(there) < @most
+    mirror.bytes + size <= @max_bytes and map_size(there) < @max_entries
   end
 
   defp note_dropped(%{dropped: {count, _last}} = mirror, name) do

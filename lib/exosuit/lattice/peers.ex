@@ -23,11 +23,11 @@ defmodule Exosuit.Lattice.Peers do
         }
 
   # More hosts than lattices have. Above this number, new hosts are ignored.
-  @most 16_384
+  @max_hosts 16_384
 
   # The bytes of all hosts together, and of each host: 16 384 hosts with ten labels take a quarter of it.
-  @most_bytes 33_554_432
-  @most_bytes_each 16_384
+  @max_bytes 33_554_432
+  @max_bytes_each 16_384
 
   # The interval of hosts whose heartbeats do not name one.
   @usual_interval 30_000
@@ -44,12 +44,12 @@ defmodule Exosuit.Lattice.Peers do
   end
 
   @doc "The maximum number of hosts in the table."
-  @spec most() :: pos_integer()
-  def most, do: @most
+  @spec max() :: pos_integer()
+  def max, do: @max_hosts
 
   @doc "The maximum number of bytes of all hosts together."
-  @spec most_bytes() :: pos_integer()
-  def most_bytes, do: @most_bytes
+  @spec max_bytes() :: pos_integer()
+  def max_bytes, do: @max_bytes
 
   @doc "The number of bytes of all hosts together."
   @spec bytes(Instance.t()) :: non_neg_integer()
@@ -66,7 +66,7 @@ defmodule Exosuit.Lattice.Peers do
 
       [] ->
         # One row of the table counts the bytes.
-        if :ets.info(table, :size) <= @most,
+        if :ets.info(table, :size) <= @max_hosts,
           do: note(table, Map.merge(new(host_id), heartbeat), 0, nil, now),
           else: :full
     end
@@ -127,8 +127,8 @@ defmodule Exosuit.Lattice.Peers do
     total = :ets.lookup_element(table, @bytes, 2) - before + size
 
     cond do
-      size > @most_bytes_each -> note(table, %{peer | labels: %{}}, before, known, now)
-      total <= @most_bytes -> insert(table, peer, size, total, now)
+      size > @max_bytes_each -> note(table, %{peer | labels: %{}}, before, known, now)
+      total <= @max_bytes -> insert(table, peer, size, total, now)
       known -> keep(table, known, before, total - size + before, now)
       true -> :full
     end

@@ -48,7 +48,7 @@ defmodule Exosuit.Lattice.Store do
   @attempts 64
 
   # The longest pause between two keys of a bucket that is read as a whole.
-  @patience 10_000
+  @timeout 10_000
 
   @digest ~r/\Asha256:[0-9a-f]{64}\z/
 
@@ -192,8 +192,8 @@ defmodule Exosuit.Lattice.Store do
         :ok = Bus.next(watch)
         collect(watch, changed(values, change))
     after
-      @patience ->
-        {:error, Error.new(:deadline, "the store did not answer within #{@patience} ms")}
+      @timeout ->
+        {:error, Error.new(:deadline, "the store did not answer within #{@timeout} ms")}
     end
   end
 

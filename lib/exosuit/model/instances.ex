@@ -29,7 +29,7 @@ defmodule Exosuit.Model.Instances do
           | {:remove, annotations(), pos_integer() | :all}
 
   # Orchestrators have one set for each of their scalers.
-  @most_shares 1_000
+  @max_shares 1_000
 
   @doc """
   The shares after a change; empty if no instance is left.
@@ -51,8 +51,8 @@ defmodule Exosuit.Model.Instances do
       not Input.within?(:count, total) ->
         refuse("expected #{Input.expectation(:instances)} in all, got #{total}")
 
-      length(changed) > @most_shares ->
-        refuse("expected at most #{@most_shares} sets of annotations, got #{length(changed)}")
+      length(changed) > @max_shares ->
+        refuse("expected at most #{@max_shares} sets of annotations, got #{length(changed)}")
 
       true ->
         changed

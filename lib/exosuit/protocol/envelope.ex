@@ -5,7 +5,7 @@ defmodule Exosuit.Protocol.Envelope do
   alias Exosuit.Event
 
   @prefix "com.wasmcloud.lattice."
-  @most_revision 2_147_483_647
+  @max_revision 2_147_483_647
 
   @counts %{actors: :actors_count, components: :components_count, providers: :providers_count}
   @lists Map.keys(@counts)
@@ -63,7 +63,7 @@ defmodule Exosuit.Protocol.Envelope do
   @doc "A revision within the range that the tools read: 32 bits, signed."
   @spec revision(integer() | nil) :: non_neg_integer()
   def revision(nil), do: 0
-  def revision(revision), do: revision |> max(0) |> min(@most_revision)
+  def revision(revision), do: revision |> max(0) |> min(@max_revision)
 
   defp nth(id, 0), do: id
 

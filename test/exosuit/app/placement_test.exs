@@ -184,5 +184,5 @@ defmodule Exosuit.App.PlacementTest do
   end
 
   defp zone, do: Enum.random(~w(a b c))
-  defp random(most), do: :rand.uniform(most)
+  defp random(max), do: :rand.uniform(max)
 end

@@ -198,7 +198,7 @@ defmodule Exosuit.Edge.HostsTest do
 
     :ok = Exosuit.subscribe(host)
 
-    for n <- 1..Peers.most(),
+    for n <- 1..Peers.max(),
         do: Peers.hear(instance, "X#{n}", %{}, System.monotonic_time(:millisecond))
 
     :ok = Bus.publish(instance.lattice, "wasmbus.evt.default", beat.(~s("N4"), "{}"))

@@ -22,9 +22,9 @@ defmodule Exosuit.Lattice.BoundsTest do
     } do
       labels = for n <- 1..14, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
       hear = &Peers.hear(instance, "N#{&1}", Events.heartbeat(%{"labels" => labels}), &2)
-      full = Enum.find(1..Peers.most(), &(hear.(&1, 1) == :full))
+      full = Enum.find(1..Peers.max(), &(hear.(&1, 1) == :full))
       assert full > 2_000
-      assert Peers.bytes(instance) <= Peers.most_bytes()
+      assert Peers.bytes(instance) <= Peers.max_bytes()
       assert Peers.get(instance, "N#{full}") == nil
 
       # And some more that say little, until there is no room for a label.
@@ -63,13 +63,13 @@ defmodule Exosuit.Lattice.BoundsTest do
       put = &Known.put(instance, claims("N#{&1}"), nobody)
       full = Enum.find(1..10_000, &(put.(&1) == :full))
       assert full > 500
-      assert Known.bytes(instance) <= Known.most_bytes()
+      assert Known.bytes(instance) <= Known.max_bytes()
 
       needed? = &(&1.subject in ["needed", "N1"])
       assert {:ok, [gone]} = Known.put(instance, claims("needed"), needed?)
       assert Known.get(instance, "needed") && Known.get(instance, gone) == nil
       assert Known.put(instance, claims("other"), needed?) == :full
-      assert Known.bytes(instance) <= Known.most_bytes()
+      assert Known.bytes(instance) <= Known.max_bytes()
 
       for %{subject: key} <- Known.list(instance), do: Known.delete(instance, key)
       assert Known.bytes(instance) == 0
@@ -88,7 +88,7 @@ defmodule Exosuit.Lattice.BoundsTest do
           {mirror, dropped + count}
         end)
 
-      assert dropped > 10 and mirror.bytes <= Mirror.most_bytes()
+      assert dropped > 10 and mirror.bytes <= Mirror.max_bytes()
       assert Mirror.holders(mirror, {"other-1", "a:b", "default"}) == ["COMPONENT_1"]
 
       # What the host needs, and what it has written itself.
@@ -98,7 +98,7 @@ defmodule Exosuit.Lattice.BoundsTest do
       {mirror, _keys} = Mirror.write(mirror, change, 1, needed?)
       assert Mirror.holders(mirror, {"written", "a:b", "default"}) == ["COMPONENT_written"]
       assert {{2, "COMPONENT_" <> _}, mirror} = Mirror.dropped(mirror)
-      assert mirror.bytes <= Mirror.most_bytes()
+      assert mirror.bytes <= Mirror.max_bytes()
 
       mirror =
         Enum.reduce(Map.keys(mirror.records), mirror, fn key, mirror ->
@@ -119,7 +119,7 @@ defmodule Exosuit.Lattice.BoundsTest do
         end)
 
       assert {{count, _last}, mirror} = Mirror.dropped(mirror)
-      assert count > 5 and mirror.bytes <= Mirror.most_bytes()
+      assert count > 5 and mirror.bytes <= Mirror.max_bytes()
       {mirror, [_key]} = Mirror.tell(mirror, {:configuration, "needed", value})
       assert {[%{target_config: ^value}], []} = Mirror.wanted(mirror, Link.key(link))
     end

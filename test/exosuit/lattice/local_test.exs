@@ -6,17 +6,17 @@ defmodule Exosuit.Lattice.LocalTest do
   alias Exosuit.{Directory, Lattice}
   alias Exosuit.Event.RecordsRefused
 
-  @most 10_000
+  @max_entries 10_000
 
   test "a subscriber that does not read has a bounded mailbox, and is told what it missed" do
     host = start_supervised_host!()
     instance = Directory.fetch!(host, :instance)
     reader = reader(host)
     :ok = :sys.suspend(reader)
-    for n <- 1..(@most + 500), do: Lattice.announce(instance, %RecordsRefused{count: n})
+    for n <- 1..(@max_entries + 500), do: Lattice.announce(instance, %RecordsRefused{count: n})
 
     assert {:message_queue_len, waiting} = Process.info(reader, :message_queue_len)
-    assert waiting in @most..(@most + 1)
+    assert waiting in @max_entries..(@max_entries + 1)
 
     :ok = :sys.resume(reader)
     read = Agent.get(reader, & &1, 60_000)
@@ -27,7 +27,7 @@ defmodule Exosuit.Lattice.LocalTest do
     assert [%{data: %{count: 0}}, %{type: "events_dropped"} = dropped | ^read] =
              Agent.get(reader, & &1)
 
-    assert dropped.data == %{count: @most + 500 - length(read), subscriber: true}
+    assert dropped.data == %{count: @max_entries + 500 - length(read), subscriber: true}
   end
 
   test "others get every event meanwhile" do
@@ -37,13 +37,13 @@ defmodule Exosuit.Lattice.LocalTest do
     :ok = :sys.suspend(deaf)
     hears = reader(host)
 
-    for n <- 1..(2 * @most) do
+    for n <- 1..(2 * @max_entries) do
       :ok = Lattice.announce(instance, %RecordsRefused{count: n})
       # It reads as fast as it is sent.
       if rem(n, 1_000) == 0, do: Agent.get(hears, fn _read -> :ok end, 60_000)
     end
 
-    assert length(Agent.get(hears, & &1, 60_000)) == 2 * @most
+    assert length(Agent.get(hears, & &1, 60_000)) == 2 * @max_entries
   end
 
   test "a log that nobody reads holds up no event, and no mailbox grows without bound" do
@@ -64,7 +64,7 @@ defmodule Exosuit.Lattice.LocalTest do
     assert %EventForwarder{dropped: dropped} = :sys.get_state(announcer, 60_000)
     assert dropped > 10_000
     assert {:message_queue_len, waiting} = Process.info(logger, :message_queue_len)
-    assert waiting <= @most + 1
+    assert waiting <= @max_entries + 1
     :ok = :sys.resume(logger)
     assert %EventLogger{} = :sys.get_state(logger, 60_000)
   end

@@ -16,7 +16,7 @@ defmodule Exosuit.Lattice.OutageTest do
 
   # Far more than a call that fails at once may take.
   @timeout 60_000
-  @patience 120_000
+  @timeout 120_000
 
   # Of single calls, and, once a second at most, how many of these were not told.
   @frequent ["invocation_failed", "notices_dropped"]
@@ -42,8 +42,8 @@ defmodule Exosuit.Lattice.OutageTest do
   test "ten minutes without servers, compressed", it do
     suffer(it, fn ->
       Process.send_after(self(), :ten_minutes, @heartbeat * @heartbeats_of_ten_minutes)
-      assert_receive :ten_minutes, @patience
-      for host <- [it.one, it.two], do: assert_receive({^host, "host_lost"}, @patience)
+      assert_receive :ten_minutes, @timeout
+      for host <- [it.one, it.two], do: assert_receive({^host, "host_lost"}, @timeout)
     end)
   end
 
@@ -89,7 +89,7 @@ defmodule Exosuit.Lattice.OutageTest do
 
   # Both connections of each host, whatever else there is to tell.
   defp await_changes(hosts, change) do
-    for host <- hosts, _ <- 1..2, do: assert_receive({^host, ^change}, @patience)
+    for host <- hosts, _ <- 1..2, do: assert_receive({^host, ^change}, @timeout)
   end
 
   # Each change of a connection was told once, however often the hosts tried, and whatever failed.
@@ -149,12 +149,12 @@ defmodule Exosuit.Lattice.OutageTest do
 
   defp finish(task) do
     send(task.pid, :stop)
-    Task.await(task, @patience)
+    Task.await(task, @timeout)
   end
 
   defp await_calls(tasks, outcome, count) do
     for %{pid: pid} <- tasks, _ <- 1..count do
-      assert_receive {:called, ^pid, ^outcome}, @patience
+      assert_receive {:called, ^pid, ^outcome}, @timeout
     end
   end
 
@@ -180,7 +180,7 @@ defmodule Exosuit.Lattice.OutageTest do
       id: {:listener, host}
     )
 
-    assert_receive {:listening, ^host}, @patience
+    assert_receive {:listening, ^host}, @timeout
   end
 
   defp tell(host, test) do

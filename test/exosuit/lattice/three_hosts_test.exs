@@ -14,7 +14,7 @@ defmodule Exosuit.Lattice.ThreeHostsTest do
   @path "/visits"
 
   # What each client says, to go on from, may take as long as a loaded machine needs.
-  @patience 120_000
+  @timeout 120_000
 
   setup do
     {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("cluster")
@@ -124,13 +124,13 @@ defmodule Exosuit.Lattice.ThreeHostsTest do
 
   defp finish({host, task}) do
     send(task.pid, :stop)
-    {counts, failures} = Task.await(task, @patience)
+    {counts, failures} = Task.await(task, @timeout)
     {host, counts, failures}
   end
 
   # As many at least; the answer says how many there were.
   defp await_answers(%{port: port}, least) do
-    for _ <- 1..least, do: assert_receive({:answer, ^port}, @patience)
+    for _ <- 1..least, do: assert_receive({:answer, ^port}, @timeout)
     least + forget_answers(port)
   end
 

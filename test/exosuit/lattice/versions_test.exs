@@ -10,7 +10,7 @@ defmodule Exosuit.Lattice.VersionsTest do
   @moduletag timeout: 600_000
 
   # As long as a loaded machine needs.
-  @patience 120_000
+  @timeout 120_000
 
   setup do
     {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("cluster")
@@ -132,7 +132,7 @@ defmodule Exosuit.Lattice.VersionsTest do
 
   defp finish(task) do
     send(task.pid, :stop)
-    Task.await(task, @patience)
+    Task.await(task, @timeout)
   end
 
   defp caps, do: ~w(wasi:http wasi:config wasi:keyvalue wasi:logging)

@@ -131,7 +131,7 @@ defmodule Exosuit.App.Machine.Members do
   @spec frozen?(t(), integer()) :: boolean()
   def frozen?(%__MODULE__{options: options} = members, now) do
     :frozen not in options.without and
-      (members.connected_at == nil or now < members.connected_at + patience(options))
+      (members.connected_at == nil or now < members.connected_at + timeout(options))
   end
 
   @doc """
@@ -166,10 +166,10 @@ defmodule Exosuit.App.Machine.Members do
 
   defp living(members, now) do
     for {id, {_member, last} = known} <- members.others,
-        is_integer(last) and now - last < patience(members.options),
+        is_integer(last) and now - last < timeout(members.options),
         into: %{},
         do: {id, known}
   end
 
-  defp patience(options), do: options.beat * options.misses
+  defp timeout(options), do: options.beat * options.misses
 end

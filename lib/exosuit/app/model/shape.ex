@@ -184,6 +184,6 @@ defmodule Exosuit.App.Model.Shape do
   defp deadline(value),
     do: if(not within?(value, 1, @max_number), do: {[], "a number of milliseconds"})
 
-  defp within?(value, least, most), do: is_integer(value) and value >= least and value <= most
+  defp within?(value, min, max), do: is_integer(value) and value >= min and value <= max
   defp text?(value), do: is_binary(value) and String.valid?(value)
 end

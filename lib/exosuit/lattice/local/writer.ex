@@ -30,7 +30,7 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   # The lock of a writer that was killed is free once its process is gone. The longest time that a killed process
   # takes to end.
-  @patience 1_000
+  @timeout 1_000
 
   @lock_pause 10
   @lock_attempts 100
@@ -54,7 +54,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     receive do
       {:DOWN, ^monitor, :process, ^writer, _reason} -> true
     after
-      @patience ->
+      @timeout ->
         Process.demonitor(monitor, [:flush])
         false
     end

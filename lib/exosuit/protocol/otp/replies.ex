@@ -8,9 +8,9 @@ defmodule Exosuit.Protocol.Otp.Replies do
   alias Exosuit.Protocol.Otp.{Claims, Records}
 
   # The inventory has an object for each instance, and must fit into a message.
-  @most_listed 4_096
+  @max_listed 4_096
 
-  @most_revision 2_147_483_647
+  @max_revision 2_147_483_647
 
   @doc "Encodes the result of a command; `nil` if no reply is sent."
   @spec encode(Command.t() | nil, Protocol.result()) :: map() | nil
@@ -79,7 +79,7 @@ defmodule Exosuit.Protocol.Otp.Replies do
     {actors, _room} =
       it.actors
       |> Enum.filter(&(&1.status == :running))
-      |> Enum.map_reduce(@most_listed, &actor(&1, &2, it.host_id))
+      |> Enum.map_reduce(@max_listed, &actor(&1, &2, it.host_id))
 
     %{
       host_id: it.host_id,
@@ -127,5 +127,5 @@ defmodule Exosuit.Protocol.Otp.Replies do
   end
 
   defp revision(nil), do: 0
-  defp revision(revision), do: revision |> max(0) |> min(@most_revision)
+  defp revision(revision), do: revision |> max(0) |> min(@max_revision)
 end
