@@ -13,9 +13,9 @@ pub enum Error {
     TooLarge {
         /// The thing that is too large.
         what: &'static str,
-        /// How large it is.
+        /// Its size.
         size: usize,
-        /// How large it may be.
+        /// The largest allowed size.
         limit: usize,
     },
     /// The bytes cannot be parsed.

@@ -27,7 +27,7 @@ pub struct Bound {
     what: &'static str,
 }
 
-/// Why a number is refused: the bound, and what was given.
+/// The reason why a number is refused: the bound, and the given number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {bound}, got {found}")]
 pub struct OutOfBounds {
@@ -47,20 +47,20 @@ macro_rules! bounds {
 }
 
 bounds! {
-    /// How many calls of one actor may run at a time on one host, all annotations together. The
-    /// addresses of a machine have room for a fifth of that.
+    /// The number of calls of one actor that may run at a time on one host, for all annotations together. The
+    /// address space of a machine has room for a fifth of that.
     INSTANCES = "instances", 1..=100_000, "a number of instances";
-    /// The same where none is a number, too.
+    /// A number of instances that may be 0.
     COUNT = "count", 0..=100_000, "a number of instances";
     /// Counts without a bound of their own. Rust uses 32 bits.
     NUMBER = "number", 1..=4_294_967_295, "a number";
-    /// The same with 0.
+    /// A count that may be 0.
     AMOUNT = "amount", 0..=4_294_967_295, "a number";
     /// Bytes of memory. A machine has 48 bits for addresses.
     BYTES = "bytes", 1..=281_474_976_710_655, "a number of bytes";
-    /// How long something may take. Elixir waits for 49 days at the most, margins included.
+    /// The longest duration of an operation. Elixir can wait for at most 49 days, including margins.
     MILLISECONDS = "milliseconds", 1..=86_400_000, "a number of milliseconds";
-    /// How long something may be waited for, or not at all.
+    /// A waiting time; 0 means not to wait.
     WAIT = "wait", 0..=86_400_000, "a number of milliseconds";
     /// The same in seconds.
     SECONDS = "seconds", 1..=86_400, "a number of seconds";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{Answer, Contract, Id, Invocation, Link};
 
 /// The other hosts of the lattice. The router sends them calls without a target on this host, and
-/// announces what they may call here. It announces one change at a time, so the functions must not
+/// announces the targets that they may call here. It announces one change at a time, so the functions must not
 /// block or call the router.
 pub trait Elsewhere: Send + Sync {
     /// Starts a call to another host when the answer is polled.

@@ -30,7 +30,7 @@ pub struct Variable {
     pub name: &'static str,
     /// How it is used.
     pub role: Role,
-    /// How its text is read, for those who read it; else `none`.
+    /// The form of its text; `none` if hosts do not read it.
     pub kind: &'static str,
     /// Its meaning or, for a variable of other hosts, the replacement.
     pub doc: &'static str,

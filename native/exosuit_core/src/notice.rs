@@ -7,9 +7,9 @@ use crate::{Contract, Error, Id, LinkName, Origin};
 pub enum LogLevel {
     /// For the developer.
     Debug,
-    /// Worth reading.
+    /// Normal operation.
     Info,
-    /// Worth a look.
+    /// Something may be wrong.
     Warning,
     /// Something failed.
     Error,
@@ -32,16 +32,16 @@ impl LogLevel {
 pub enum Notice {
     /// An actor wrote a line: to stdout or stderr, or by the logging capability.
     Log {
-        /// Which actor.
+        /// The actor.
         actor: Id,
-        /// How serious.
+        /// The level of the line.
         level: LogLevel,
         /// The line, without its end.
         text: String,
     },
     /// An actor wrote more than it may, and so many lines were dropped.
     LogDropped {
-        /// Which actor.
+        /// The actor.
         actor: Id,
         /// The number of lines.
         lines: u64,
@@ -65,7 +65,7 @@ pub enum Notice {
         target: Id,
         /// The contract.
         contract: Contract,
-        /// Under which name.
+        /// The name of the link.
         name: LinkName,
         /// Why it is refused.
         error: Error,
@@ -78,28 +78,28 @@ pub enum Notice {
         target: Id,
         /// The contract.
         contract: Contract,
-        /// Under which name.
+        /// The name of the link.
         name: LinkName,
-        /// Which part, why, and what would be right.
+        /// The part without effect, the reason, and what would be right.
         text: String,
     },
     /// A part of a provider's configuration has no effect, or its service is impaired.
     ProviderWarning {
-        /// Which provider.
+        /// The provider.
         provider: Id,
         /// The setting, the reason, and the right use.
         text: String,
     },
     /// A provider works again after a warning.
     ProviderRecovered {
-        /// Which provider.
+        /// The provider.
         provider: Id,
         /// The part that works again.
         text: String,
     },
     /// An actor runs, but the alias in its token cannot be used.
     AliasRefused {
-        /// Which actor.
+        /// The actor.
         actor: Id,
         /// The alias.
         alias: String,
@@ -142,7 +142,7 @@ pub enum Notice {
     ClockSkew {
         /// The caller there, or the answering target.
         source: String,
-        /// How far that clock is ahead, in milliseconds; below 0 it is behind.
+        /// The milliseconds by which that clock is ahead; negative if it is behind.
         milliseconds: i64,
     },
 }

@@ -1,12 +1,12 @@
 //! Compiled code on disk, from one start to the next.
 //!
-//! Compiled code runs without further checks: whoever can write it controls the host. Therefore the directory
+//! Compiled code runs without further checks: anyone who can write it controls the host. Therefore the directory
 //! belongs to the user of the host, nobody else can write to it, and each file carries a MAC. The key lies in
 //! the same directory, readable by its owner only. A file that fails any check is ignored, and its module is
 //! compiled again.
 //!
 //! The MAC guards against files from elsewhere: a backup, another host's directory, a disk that returns other
-//! bytes. It does not guard against whoever can read the key, who is the user of the host.
+//! bytes. It does not guard against the user of the host, who can read the key.
 //!
 //! Several engines may use one directory at a time. Files appear by `rename`, so a reader sees all of a file or
 //! nothing; a file that another engine removes while this one starts is compiled again. All functions here

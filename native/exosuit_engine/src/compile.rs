@@ -68,7 +68,7 @@ enum CompileBackend {
 /// next compile.
 #[derive(Default)]
 struct Modules {
-    /// Weak: whoever runs a module keeps it.
+    /// Weak, because the actors that run a module keep it.
     ready: HashMap<Digest, Weak<Compiled>>,
     /// Each with its number, by which a job that ends removes its own entry and never a successor's.
     compiling: HashMap<CompileKey, (u64, watch::Sender<Outcome>)>,

@@ -40,12 +40,12 @@ const TABLE_KEPT_RESIDENT: usize = 512 << 10;
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 3;
 
-/// Where instances live.
+/// The memory in which instances are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allocator {
     /// In slots that are reserved once: an instance takes microseconds.
     Pooling,
-    /// Wherever there is room, slower.
+    /// In memory that is allocated for each instance, which is slower.
     OnDemand {
         /// Why there is no pool.
         reason: String,

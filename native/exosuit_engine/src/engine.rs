@@ -90,7 +90,7 @@ impl Engine {
         Actor::new(module, options)
     }
 
-    /// Where instances live, and why not in a pool.
+    /// The memory in which instances are made, and the reason if it is not a pool.
     pub fn allocator(&self) -> &Allocator {
         &self.0.allocator
     }

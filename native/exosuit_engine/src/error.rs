@@ -41,7 +41,7 @@ pub enum Error {
     /// A directory that was granted does not open.
     #[error("the directory {directory} cannot be granted: {reason}")]
     Directory {
-        /// As its host or its guest calls it.
+        /// Its path on the host, or its name for the guest.
         directory: String,
         /// The reason, as the system gives it.
         reason: String,
@@ -70,7 +70,7 @@ pub enum Error {
     /// The guest ended itself as a process would.
     #[error("the guest exited with status {0}")]
     Exit(i32),
-    /// The instance has as many resources as it may; it was not called.
+    /// The instance has the maximum number of resources, so it was not called.
     #[error("{0}")]
     Full(String),
     /// The guest reached one of its limits.
@@ -102,26 +102,26 @@ pub enum Error {
          of {memory} bytes"
     )]
     OutOfBounds {
-        /// Which import.
+        /// The import.
         import: &'static str,
-        /// Which of its arguments.
+        /// The argument.
         what: &'static str,
         /// Where it starts.
         pointer: u32,
-        /// How long it is.
+        /// Its length.
         length: usize,
         /// How much memory there is.
         memory: usize,
     },
-    /// The guest gave an import bytes that are no text.
+    /// The guest gave an import bytes that are not UTF-8 text.
     #[error("{import} was given {what} that is not UTF-8")]
     NotText {
-        /// Which import.
+        /// The import.
         import: &'static str,
-        /// Which of its arguments.
+        /// The argument.
         what: &'static str,
     },
-    /// A host call failed and the guest did not say what it makes of it.
+    /// A host call failed, and the guest did not handle the error.
     #[error(transparent)]
     Host(#[from] exosuit_core::Error),
 }

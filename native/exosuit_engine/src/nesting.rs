@@ -5,7 +5,7 @@
 //! way is therefore checked here first, without recursion.
 //!
 //! It runs before each compile, in this process or in `exosuit-compile`, and takes time in proportion to the types
-//! of a component. It accepts what it does not understand: whoever reads the bytes next says what is wrong.
+//! of a component. It accepts unknown bytes: the next reader reports errors in them.
 
 use wasmparser::{
     BinaryReader, ComponentType, ComponentTypeDeclaration, Parser, Payload, Result as Parsed,
@@ -105,7 +105,7 @@ fn begins(reader: &mut BinaryReader<'_>, bytes: &[u8]) -> Parsed<bool> {
     Ok(begins)
 }
 
-/// The error for whoever wants to run it: `invalid_module`.
+/// The error for a caller that wants to run it: `invalid_module`.
 fn refused(why: &Refused) -> Error {
     Error::Module(match why {
         Refused::Deep => {

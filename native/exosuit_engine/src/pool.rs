@@ -36,11 +36,11 @@ const GIVEN_UP: usize = 16;
 
 /// The resting instances of one actor. Dropped, it drops them all.
 pub(crate) struct Pool<T> {
-    /// How many instances rest at most. More may serve at once.
+    /// The maximum number of idle instances. More may serve at once.
     size: usize,
-    /// How many calls an instance serves.
+    /// The number of calls after which an instance is dropped.
     calls: u32,
-    /// How long an instance rests.
+    /// The idle time after which an instance is dropped.
     idle: Duration,
     resting: Mutex<Resting<T>>,
     reserve: Arc<Reserve>,

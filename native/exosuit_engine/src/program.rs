@@ -1,4 +1,4 @@
-//! The program `exosuit-compile`, from both of its ends: how the host starts it, and what it does.
+//! The program `exosuit-compile`: the part of the host that starts it, and the program itself.
 //!
 //! Cranelift bounds neither its time nor its memory, and cannot be interrupted. Therefore a process of its own
 //! compiles each module: the system bounds it, it can be ended at any time, and if it dies, only that module

@@ -1,7 +1,7 @@
 //! Random numbers for guests, filled in pieces: WASI's own functions fill a buffer of any size in one go, and
 //! nothing interrupts them.
 //!
-//! `preview1` and `component::imports` put these in the place of WASI's. All bytes come from the operating system,
+//! `preview1` and `component::imports` use these instead of WASI's. All bytes come from the operating system,
 //! those that WASI calls insecure as well, unless a test gave a seed.
 
 use tokio::task::yield_now;

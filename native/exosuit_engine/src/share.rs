@@ -2,7 +2,7 @@
 //!
 //! An instance that serves a call holds a permit of its actor's [`Share`]; a call without one waits until its
 //! deadline. Therefore no actor can take all slots, however many calls it gets. Warm instances that rest hold no
-//! permit: they give up their slots to whoever needs them (`pool.rs`).
+//! permit: they give up their slots when calls need them (`pool.rs`).
 //!
 //! This is not the number of `instances` of an actor: the router holds calls to that before they come here. All
 //! hosts of a VM have one pool, so an actor whose `instances` exceed its share waits here.

@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 10_000;
 pub(crate) struct Turns(Mutex<Queue>);
 
 struct Queue {
-    /// The turns that nobody has. Above zero only while nobody waits.
+    /// The free turns. Above zero only if no task waits.
     free: usize,
     /// The waiting tenants, the next one first, each with its waiting compiles.
     tenants: VecDeque<(String, VecDeque<Waiter>)>,
@@ -80,7 +80,7 @@ impl Queue {
         Ok(turn)
     }
 
-    /// The next waiter. Its tenant moves to the end of the queue. `None` if nobody waits: the turn is then free.
+    /// The next waiter. Its tenant moves to the end of the queue. `None` if no task waits: the turn is then free.
     fn next(&mut self) -> Option<Waiter> {
         while let Some((tenant, mut waiters)) = self.tenants.pop_front() {
             let waiter = waiters.pop_front();
@@ -168,7 +168,7 @@ mod tests {
         drop(turn);
         let turn = poll(&mut patient).expect("its turn");
         drop(turn);
-        // A turn that arrives at nobody is free again.
+        // If the waiter is gone, the turn is free again.
         let turn = turns.acquire("a").await?;
         let gone = ask(&turns, "b");
         drop(turn);

@@ -35,13 +35,13 @@ pub const MAX_FILE: usize = 256 << 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It is no Wasm, or no WIT.
+    /// The file is not Wasm or WIT.
     #[error("{0}")]
     Unreadable(String),
-    /// It has no such world or interface.
+    /// The file has no world or interface of this name.
     #[error("{0}")]
     NotFound(String),
-    /// It has more than is read.
+    /// The file exceeds a limit.
     #[error("it has more than {0}")]
     TooLarge(&'static str),
 }

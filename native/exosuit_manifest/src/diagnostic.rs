@@ -27,11 +27,11 @@ pub struct Place {
 /// A mistake in a manifest. `Display` prints it on one line for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Diagnostic {
-    /// Which file, as [`Source::file`] calls it.
+    /// The file, as in [`Source::file`].
     pub file: String,
-    /// From 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column in characters, counted from 1.
     pub column: usize,
     /// `spec.components[0].properties.image`; empty for the whole document.
     pub path: String,
@@ -127,21 +127,21 @@ codes! {
     WrongType => "wrong_type",
     /// The right type, but not a value that means anything.
     InvalidValue => "invalid_value",
-    /// A field that nobody reads.
+    /// An unknown field.
     UnknownField => "unknown_field",
     /// A setting that its built-in provider does not honour, or not where it stands.
     NoEffect => "no_effect",
-    /// A trait that nobody reads.
+    /// An unknown trait.
     UnknownTrait => "unknown_trait",
     /// A link to a component that the manifest does not have.
     UnknownTarget => "unknown_target",
-    /// Two links that cannot both hold.
+    /// Two links that contradict each other.
     LinkConflict => "link_conflict",
-    /// It means something to wadm, but Exosuit does not do it.
+    /// wadm supports it, but Exosuit does not.
     Unsupported => "unsupported",
-    /// This host cannot honour it; another might.
+    /// This host cannot use it, but another host might.
     NotHere => "not_here",
-    /// There is more to say than is worth reading.
+    /// Further mistakes are left out.
     Truncated => "truncated",
 }
 

@@ -110,7 +110,7 @@ pub struct ActorSpec {
     pub id: Id,
     /// The source of its code.
     pub image: Image,
-    /// How many calls it serves at the same time on a host. The default is the host's; in wadm it
+    /// The number of calls that it serves at the same time on a host. The default is the host's; in wadm it
     /// is 1.
     pub max_instances: Option<NonZeroU32>,
     /// The meaning of `max_instances` and `spread`.
@@ -123,7 +123,7 @@ pub struct ActorSpec {
     pub config: Configuration,
     /// All parts of it in their order, where one is stored elsewhere.
     pub config_parts: Vec<Part>,
-    /// Those of the trait `exosuit`.
+    /// The annotations of the trait `exosuit`.
     pub annotations: BTreeMap<String, String>,
     /// The rest of the trait `exosuit`.
     pub settings: ActorSettings,
@@ -141,7 +141,7 @@ pub struct ProviderSpec {
     /// `<application>-<name>` unless the manifest gives one.
     #[serde(serialize_with = "text")]
     pub id: Id,
-    /// Which one.
+    /// The reference of the provider.
     pub image: Image,
     /// The contract that it implements, where an old manifest says it.
     #[serde(serialize_with = "optional_text")]
@@ -149,11 +149,11 @@ pub struct ProviderSpec {
     /// The name of the links to it that an old `linkdef` makes.
     #[serde(serialize_with = "text")]
     pub link_name: LinkName,
-    /// On how many hosts it runs. Not given: 1.
+    /// The number of hosts on which it runs; 1 if absent.
     pub instances: Option<NonZeroU32>,
-    /// How `instances` and `spread` are meant.
+    /// The meaning of `instances` and `spread`.
     pub scaler: ScalerKind,
-    /// Which hosts; empty means any.
+    /// The hosts; empty means any host.
     pub spread: Vec<Spread>,
     /// Whether it runs on one host at a time.
     pub singleton: bool,
@@ -161,7 +161,7 @@ pub struct ProviderSpec {
     pub config: Configuration,
     /// All parts of it in their order, where one is stored elsewhere.
     pub config_parts: Vec<Part>,
-    /// Those of the trait `exosuit`.
+    /// The annotations of the trait `exosuit`.
     pub annotations: BTreeMap<String, String>,
     /// Its place in the manifest.
     pub place: Place,
@@ -289,12 +289,12 @@ pub enum InstancePolicy {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Execution {
-    /// As calls before it suggest.
+    /// Chosen by the duration of earlier calls.
     #[default]
     Auto,
-    /// Its first slice on the caller's scheduler.
+    /// The first slice runs on the caller's scheduler.
     Inline,
-    /// All of it on Tokio.
+    /// The whole call runs on Tokio.
     Async,
 }
 
@@ -324,10 +324,10 @@ pub struct Directory {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// Read what is there.
+    /// The guest may read.
     #[default]
     Read,
-    /// Change it, too.
+    /// The guest may read and write.
     Write,
 }
 

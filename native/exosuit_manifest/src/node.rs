@@ -49,7 +49,7 @@ pub(crate) type Entries = BTreeMap<String, Entry>;
 
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Where the key stands.
+    /// The position of the key.
     pub(crate) spot: Spot,
     pub(crate) node: Rc<Node>,
 }
@@ -125,7 +125,7 @@ impl Node {
         }
     }
 
-    /// Its size without what it holds.
+    /// Its size without its children.
     pub(crate) fn own_size(&self) -> usize {
         match &self.content {
             Content::Scalar(_) => self.size,

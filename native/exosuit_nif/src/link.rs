@@ -127,7 +127,7 @@ fn link_warnings<'a>(
 }
 
 /// Binds the links of these keys to the present code of a stopped actor at one of their ends. Other
-/// code under the same id then does not get them. Without this, whoever starts an actor under the id
+/// code under the same id then does not get them. Without this, anyone who starts an actor under the id
 /// of a stopped one would inherit its permissions.
 #[rustler::nif]
 fn link_bind<'a>(

@@ -77,7 +77,7 @@ impl HostState {
                 providers.remove(id);
             }
         }
-        // Nobody is left who could act on an error.
+        // No process is left that could handle an error.
         let _ = self.router.end_provider(id, capability).await;
     }
 

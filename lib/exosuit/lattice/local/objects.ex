@@ -206,8 +206,8 @@ defmodule Exosuit.Lattice.Local.Objects do
   end
 
   defp no_room do
-    "there is no room in memory for the object: all objects together have at most #{@max_memory} bytes; give the host a " <>
-      "data directory (`data_dir`)"
+    "there is no room in memory for the object: all objects together have at most #{@max_memory} bytes; " <>
+      "give the host a data directory (`data_dir`)"
   end
 
   defp wrong(path, digest, what) do

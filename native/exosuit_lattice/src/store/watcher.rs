@@ -58,7 +58,7 @@ const DELETIONS: [&str; 2] = ["DEL", "PURGE"];
 pub enum Change {
     /// A key has this value.
     Put {
-        /// Which key.
+        /// The key.
         key: String,
         /// Its value.
         value: Bytes,
@@ -67,12 +67,12 @@ pub enum Change {
     },
     /// A key was deleted.
     Deleted {
-        /// Which key.
+        /// The key.
         key: String,
     },
     /// There is no room for this key. Its changes are not reported.
     Dropped {
-        /// Which key.
+        /// The key.
         key: String,
     },
     /// All existing keys have been reported: at the beginning, and after each interruption.

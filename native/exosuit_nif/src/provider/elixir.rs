@@ -374,7 +374,7 @@ fn map<'a>(env: Env<'a>, values: &Configuration) -> Term<'a> {
 struct PendingCall {
     call_process: LocalPid,
     number: u64,
-    /// Nothing is to be told: the process of the call has ended its work.
+    /// Sends nothing, because the process of the call has ended its work.
     answered: bool,
 }
 

@@ -66,7 +66,7 @@ pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
 struct Paused {
     body: Body,
     pause: Option<Duration>,
-    /// Runs since the reader found nothing. The time in which nobody reads does not count as a pause.
+    /// Runs since the reader found nothing. Time without a reader does not count as a pause.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 

@@ -32,7 +32,7 @@ impl HeldResources {
         self.handles.get(number as usize)?.as_ref()
     }
 
-    /// Puts another handle in the place of one.
+    /// Replaces a handle by another one.
     pub(super) fn replace(&mut self, number: u32, handle: Handle) {
         if let Some(slot) = self.handles.get_mut(number as usize) {
             *slot = Some(handle);

@@ -66,7 +66,7 @@ impl ComponentState {
         Ok(answer.await?.and_then(read))
     }
 
-    /// Calls an operation of which nothing but success is told.
+    /// Calls an operation without a result.
     async fn tell<const N: usize>(
         &mut self,
         bucket: &Resource<Bucket>,
@@ -77,7 +77,7 @@ impl ComponentState {
         Ok(answer.await?.map(drop))
     }
 
-    /// Calls an operation with the bucket's name before its arguments; gives what it answered with.
+    /// Calls an operation with the bucket's name before its arguments, and returns its answer.
     async fn ask<const N: usize>(
         &mut self,
         bucket: &Resource<Bucket>,

@@ -56,7 +56,7 @@ use crate::actor_shared::ActorShared;
 pub(crate) struct Pins {
     /// How many calls may run in the actor at a time.
     instances: AtomicUsize,
-    /// By the number of the process or instance that calls.
+    /// The pins by the number of the process or instance that calls.
     by_caller: Mutex<HashMap<u64, Arc<Pin>>>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Pins {
 pub(crate) struct Pin {
     pub(super) actor: Arc<ActorShared>,
     caller: u64,
-    /// Weak: pins go with the actor, whoever has a handle.
+    /// Weak, because pins end with the actor, even if handles to their resources remain.
     pins: Weak<Pins>,
     /// Empty while a call runs in it, and after its end.
     pinned: Arc<Turns<Option<Pinned>>>,
@@ -208,12 +208,12 @@ impl Pin {
         }
     }
 
-    /// Why it has ended, if so.
+    /// The reason why it has ended, or `None`.
     pub(super) fn ended(&self) -> Option<&'static str> {
         self.ended.get().copied()
     }
 
-    /// Whether its caller may have no more resources in it, when so many are given back.
+    /// Whether its caller has the maximum number of resources in it, after this number is given back.
     pub(super) fn is_full(&self, given_back: usize) -> bool {
         self.resources.load(SeqCst) >= MAX_RESOURCES + given_back
     }
@@ -246,7 +246,7 @@ impl Pin {
         }
     }
 
-    /// Destroys a resource that nobody has a handle to any more.
+    /// Destroys a resource after its last handle was dropped.
     async fn destroy(self: Arc<Self>, resource: ResourceAny, name: Box<str>) {
         let mut turn = self.turn().await;
         let over = self.over.notified();

@@ -179,7 +179,7 @@ pub(super) struct Entering<'a, S> {
     rules: Rules<'a>,
     /// The handles that are given away, with their numbers in the instance; none for those that come back home.
     given: Vec<(Handle, Option<u32>)>,
-    /// Those that wasmtime got, and whether they are given away.
+    /// The resources that wasmtime got, and whether they are given away.
     entered: Vec<(ResourceAny, bool)>,
 }
 

@@ -25,7 +25,7 @@ use crate::actor_shared::ActorShared;
 pub(super) enum ResponseGuest {
     /// It still runs, polled by the reader.
     Runs(Sending),
-    /// It has returned. It is here if it may serve again.
+    /// It has returned. It is `Some` if it may serve again.
     Returned(Option<Returned>),
 }
 
@@ -68,7 +68,7 @@ impl Streaming {
     /// returned with its body open is dropped, which ends the body.
     fn conclude(&mut self, returned: Option<Returned>) {
         let Some(returned) = returned else { return };
-        // Nothing more will come: nobody needs to be woken.
+        // No more frames will come, so no task needs to be woken.
         let mut task = Context::from_waker(Waker::noop());
         while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(&mut task) {
             match frame {

@@ -232,7 +232,7 @@ impl Linking<'_> {
         Ok(())
     }
 
-    /// Puts stubs in the place of an import that the linker does not know, or knows otherwise.
+    /// Defines stubs for an import that the linker does not have, or has with another type.
     fn stub(&mut self, import: &mut Import, error: &wasmtime::Error) -> Result<(), Error> {
         import.is_stubbed = true;
         let name = cut(&import.name, MAX_NAME);

@@ -5,7 +5,7 @@
 
 use exosuit_core::Value;
 
-/// Why a store did not do what it was asked for.
+/// The reason why a store refused an operation.
 pub(super) enum Refusal {
     /// No link or claim allows it.
     AccessDenied,
