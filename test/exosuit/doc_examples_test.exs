@@ -2,6 +2,7 @@ defmodule Exosuit.DocExamplesTest do
   # The examples in the docs of modules that have no test file of their own. Those that have one run there.
   use ExUnit.Case, async: true
 
+  doctest Exosuit.App.Changes
   doctest Exosuit.App.Keys
   doctest Exosuit.App.Machine.Failure
   doctest Exosuit.App.Machine.Handover
@@ -9,9 +10,11 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Machine.Records
   doctest Exosuit.App.Machine.Report
   doctest Exosuit.App.Machine.Slots
+  doctest Exosuit.App.Model.Shape
   doctest Exosuit.Error
   doctest Exosuit.Event
   doctest Exosuit.Input
+  doctest Exosuit.Model.ActorSpecification
   doctest Exosuit.Model.Artifact
   doctest Exosuit.Model.Configuration
   doctest Exosuit.Model.Digest

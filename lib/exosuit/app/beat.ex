@@ -7,6 +7,21 @@ defmodule Exosuit.App.Beat do
   (`t:Exosuit.App.Placement.member/0`). `"leaving": true` is a member's last beat. Anybody who can reach the bus may
   send a beat. Therefore its size is bounded, and an invalid one is ignored. `Exosuit.Model.Labels` keeps the labels
   of a host within that bound.
+
+      {"host": "NAB…", "labels": {"zone": "eu"}, "features": ["module:MyApp.Database"], "schema": 1}
+
+  A beat has all facts, and not only those that changed. So a member that starts, or that missed some beats, knows the
+  others after two seconds. A beat has no time in it: receivers count from its arrival, by their own clocks
+  (`Exosuit.App.Machine.Members`).
+
+  | part | bound | beyond it |
+  |---|---|---|
+  | the whole beat | 32 KiB | ignored |
+  | `host` | 1 to 128 bytes of letters, digits, `_` and `-` | ignored |
+  | `features` | 2 048 texts | ignored |
+
+  The keys of a beat stay strings, so that no sender can make atoms. Texts are copied out of the message, because a part
+  of a binary would keep all of it in memory.
   """
 
   alias Exosuit.{Instance, Json, Settings}
@@ -18,11 +33,13 @@ defmodule Exosuit.App.Beat do
   @max_features 2_048
   @max_id 128
 
-  @doc "The subject of a lattice's beats."
+  @doc "The subject of a lattice's beats. Lattices that share NATS servers do not hear each other's beats."
   @spec subject(Instance.t()) :: String.t()
   def subject(instance), do: "exosuit.beat." <> instance.config.lattice
 
-  @doc "The facts of a host as a member of its lattice."
+  @doc """
+  The facts of a host as a member of its lattice. Computed for each beat, because labels may change while the host runs.
+  """
   @spec member(Instance.t()) :: Placement.member()
   def member(instance) do
     modules = for {name, _module} <- instance.config.providers, do: "module:" <> name
@@ -40,7 +57,14 @@ defmodule Exosuit.App.Beat do
   @spec wadm_api?(Placement.member()) :: boolean()
   def wadm_api?(member), do: @wadm_api in member.features
 
-  @doc "A beat as it is sent; an error if a label is not text."
+  @doc """
+  A beat as it is sent; an error if a label is not text. With `leaving: true`, it is the member's last one.
+
+      iex> member = %{id: "N1", labels: %{}, features: [], schema: 1}
+      iex> {:ok, text} = Exosuit.App.Beat.encode(member, leaving: true)
+      iex> Exosuit.App.Beat.decode(text)
+      {:left, "N1"}
+  """
   @spec encode(Placement.member(), keyword()) :: {:ok, String.t()} | {:error, Exosuit.Error.t()}
   def encode(member, options \\ []) do
     {id, facts} = Map.pop!(member, :id)
@@ -48,7 +72,15 @@ defmodule Exosuit.App.Beat do
     Json.encode(Map.put(facts, :host, id))
   end
 
-  @doc "Reads a beat. Returns the facts of a member, the id of a member that leaves, or `:error`."
+  @doc """
+  Reads a beat. Returns the facts of a member, the id of a member that leaves, or `:error`. Any bytes may be given.
+
+      iex> {:ok, text} = Exosuit.App.Beat.encode(%{id: "N1", labels: %{"zone" => "eu"}, features: [], schema: 1})
+      iex> Exosuit.App.Beat.decode(text)
+      {:member, %{id: "N1", labels: %{"zone" => "eu"}, features: [], schema: 1}}
+      iex> Exosuit.App.Beat.decode("hello")
+      :error
+  """
   @spec decode(binary()) :: {:member, Placement.member()} | {:left, String.t()} | :error
   def decode(text) when byte_size(text) > @max_bytes, do: :error
 

@@ -4,16 +4,36 @@ defmodule Exosuit.App.Changes do
 
   An unreadable value gives `{:ignored, key, error, event}`: another program may have written it, and it must
   not stop a host. An unreadable record is left unchanged, like a record of a newer version of Exosuit.
+
+  The event of an unreadable value is the careful reading of it:
+
+  | key | is read as | because |
+  |---|---|---|
+  | `app` | a record of schema 0, never written again | a newer host, or a person, may repair it |
+  | `status` | no status | its host writes it again |
+  | `slots` | no slots, with this revision | the next member overwrites them |
+  | `lease` | held by an unknown host, renewed just now | two hosts must never run one singleton |
+
+  A key of an unknown kind gives `:none`: a newer Exosuit may have more kinds.
   """
 
   alias Exosuit.App.{Keys, Machine, Record, Status}
   alias Exosuit.App.Machine.{Lease, Slots}
   alias Exosuit.Error
 
+  @typedoc "An event of the machine; with an error, the event to take after the error was announced."
   @type event ::
           Machine.event() | {:ignored, String.t(), Error.t(), Machine.event() | :none} | :none
 
-  @doc "A key has a value."
+  @doc """
+  A key has a value. An event of a lease lacks the time, which the member adds.
+
+      iex> Exosuit.App.Changes.put("generation", "f00d", 1)
+      {:generation, "f00d"}
+      iex> {:ignored, "lease.shop.db", error, event} = Exosuit.App.Changes.put("lease.shop.db", "?", 7)
+      iex> {error.reason, event}
+      {:invalid_input, {:lease, "shop", "db", %{holder: "?", length: 1}, 7}}
+  """
   @spec put(String.t(), binary(), pos_integer()) :: event()
   def put(key, text, revision) do
     case Keys.decode(key) do
@@ -26,7 +46,14 @@ defmodule Exosuit.App.Changes do
     end
   end
 
-  @doc "A key was deleted."
+  @doc """
+  A key was deleted.
+
+      iex> Exosuit.App.Changes.deleted("app.shop")
+      {:record_deleted, "shop"}
+      iex> Exosuit.App.Changes.deleted("slots.shop")
+      {:slots, "shop", nil, 0}
+  """
   @spec deleted(String.t()) :: event()
   def deleted(key) do
     case Keys.decode(key) do
@@ -35,7 +62,10 @@ defmodule Exosuit.App.Changes do
     end
   end
 
-  @doc "The store was replaced by another one, which lacks these keys."
+  @doc """
+  The store was replaced by another one, which lacks these keys. All records come in one event, so that they are put
+  back, and announced, together.
+  """
   @spec lost([String.t()]) :: [event()]
   def lost(keys) do
     keys = Enum.map(keys, &Keys.decode/1)

@@ -4,6 +4,19 @@ defmodule Exosuit.App.Cleanup do
   One member of the lattice also deletes the statuses of lost hosts, the leases of deleted applications, and the
   objects that no application names (`Exosuit.App.Sweep`). While there is a record of a newer version of Exosuit,
   nothing is cleaned up, because such a record may name objects that this version cannot see.
+
+  | what | by whom | when it is unused |
+  |---|---|---|
+  | files of objects | each host with NATS and a data directory | a day after the file was written, if not named |
+  | statuses | the member with the lowest id | their host is not a member any more |
+  | leases | the same | their application is gone, and nobody has renewed them for their length |
+  | objects of the store | the same | no record names them in two sweeps, an hour apart |
+
+  The member with the lowest id needs no election: all members know each other. If two hosts take themselves for that
+  member for a moment, they delete the same keys, which does no harm. While the store is down, nothing of it is swept.
+
+  The tasks get the state of the machine as it is now. They read nothing of the member later, and their result is only
+  what the next sweep needs.
   """
 
   alias Exosuit.Instance
@@ -13,7 +26,10 @@ defmodule Exosuit.App.Cleanup do
 
   @bucket :applications
 
-  @doc "The tasks by their purposes. `found` has the objects that the previous sweep found unnamed."
+  @doc """
+  The tasks by their purposes. `found` has the objects that the previous sweep found unnamed. Empty if there is nothing
+  to do for this host. The member starts one task for each.
+  """
   @spec work(Instance.t(), Machine.t(), :up | :down, MapSet.t(Digest.t())) ::
           [{:sweep | :prune, (() -> term())}]
   def work(instance, machine, store, found) do

@@ -6,6 +6,24 @@ defmodule Exosuit.App.Copy do
   The file `applications.copy` holds a checksum and the copy of `Exosuit.App.Machine`. Each write replaces the whole
   file. A damaged file is set aside as `applications.copy.damaged`, and the host starts without a copy. Only its owner
   can read it, as configuration may hold secrets.
+
+      "exosuit-applications-1"   the header, with the version of the format
+      32 bytes                   the SHA-256 of the rest
+      …                          the copy as a compressed Erlang term
+
+  ## Why it is written this way
+
+  - A new file gets its name by a rename when its bytes are on the disk. After a loss of power there is the old copy or
+    the new one, never half of one.
+  - The mode `0600` is set before the content is written. There is no moment at which others could read it.
+  - Two writers may overlap while a member ends, so that each new file has a name of its own.
+  - The term is read with `:safe`, which makes no atoms. The modules whose atoms it needs are loaded first. A copy of a
+    version with other atoms counts as damaged.
+  - The checksum finds bytes that a disk lost. It is no protection against somebody who can write the file: who can do
+    that can change the configuration of the host as well.
+
+  The member reads the copy once, when it starts, and writes it at a tick if it changed (`Exosuit.App.Member`). One
+  write is under way at a time; later changes wait for the next one.
   """
 
   alias Exosuit.{Error, Event, Instance, Lattice}
@@ -28,14 +46,17 @@ defmodule Exosuit.App.Copy do
     end
   end
 
-  @doc "Announces why a copy cannot be read or written."
+  @doc "Announces by the event `applications_not_kept` why a copy cannot be read or written."
   @spec announce_not_kept(Instance.t(), Error.t()) :: :ok
   def announce_not_kept(instance, error) do
     text = Exception.message(error)
     Lattice.announce(instance, %Event.ApplicationsNotKept{reason: error.reason, error: text})
   end
 
-  @doc "Returns the copy of a host, or `nil` if there is no file. If the file cannot be used, the error has the reason."
+  @doc """
+  Returns the copy of a host, or `nil` if there is no file. If the file cannot be used, the error `:io` has the reason.
+  Fills in the fields that a copy of an older Exosuit lacks. Blocks the calling process on the disk.
+  """
   @spec read(Instance.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}
   def read(%Instance{config: %{data_dir: nil}}), do: {:ok, nil}
 
@@ -49,7 +70,10 @@ defmodule Exosuit.App.Copy do
     end
   end
 
-  @doc "Replaces the copy of a host. Without a data directory, nothing is written."
+  @doc """
+  Replaces the copy of a host. Without a data directory, nothing is written. After the error `:io`, the former copy is
+  still there. Blocks the calling process on the disk.
+  """
   @spec write(Instance.t(), Machine.copy()) :: :ok | {:error, Error.t()}
   def write(%Instance{config: %{data_dir: nil}}, _copy), do: :ok
 

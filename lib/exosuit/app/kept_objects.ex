@@ -3,6 +3,12 @@ defmodule Exosuit.App.KeptObjects do
   Keeps objects in memory for a host that has no data directory or cannot write to it, so that the host does not
   fetch them again for each share. The most recently used objects stay, up to a number of bytes. If a
   specification holds the same bytes, they are in memory only once.
+
+  The bound is 256 MiB for all objects together. An object above it is not kept at all, and fetched for each share. The
+  bytes are binaries that processes share by reference, so that a caller gets no copy.
+
+  If this process crashes, the objects are lost, and fetched again. Nothing that runs needs them: running code was
+  compiled.
   """
 
   use Exosuit.Server, hides_state: true
@@ -22,7 +28,7 @@ defmodule Exosuit.App.KeptObjects do
 
   def start_link(instance), do: start_link({instance, @max_bytes})
 
-  @doc "Returns the bytes of an object, or `nil`."
+  @doc "Returns the bytes of an object, or `nil`. From then on, it counts as used last. Blocks the calling process."
   @spec get(GenServer.server(), Digest.t()) :: binary() | nil
   def get(server, digest), do: GenServer.call(server, {:get, digest})
 

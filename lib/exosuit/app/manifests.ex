@@ -2,6 +2,31 @@ defmodule Exosuit.App.Manifests do
   @moduledoc """
   Stores manifests as versions of their applications: the text, the model and the files as objects, and a version in
   the record. Each function blocks the calling process.
+
+  ## The order of the writes
+
+  1. The manifest is parsed. Configurations that it names must be stored already, or a diagnostic says which is missing.
+  2. The files that it names are put as objects, then the model, which names their digests, then the text.
+  3. The record is written by compare-and-set, with the check of `if_version` and of `from_here` inside.
+  4. The store is asked whether it has all objects. If a sweep deleted one in the meantime, they are put again.
+
+  Objects come first, so that no host ever reads a record whose objects were not there. If the caller ends between two
+  steps, unnamed objects are left, and the sweep removes them (`Exosuit.App.Sweep`).
+
+  ## Where files come from
+
+  | function | files are |
+  |---|---|
+  | `apply/3`, `store/4` | read from this machine |
+  | `apply_object/5` | objects already: the client has put them |
+  | `serve_alone/2` | read from this machine, and kept on this host alone |
+
+  ## A manifest in the options of a host
+
+  A host applies the manifests of its options at each start (`from_here`). If people changed the application in the
+  meantime, the option is outdated, and a restart must not undo their change. The record's `origin` tells: it names the
+  host whose option was applied last. A version that is applied or stored in another way removes it. A host that is not
+  the origin leaves the record as it is, and the result has a warning. A host without NATS has nobody else to respect.
   """
 
   import Kernel, except: [apply: 3]
@@ -15,7 +40,10 @@ defmodule Exosuit.App.Manifests do
   # Modules have to be fetched and compiled.
   @timeout 310_000
 
-  @doc "Stores the manifest of a file, and deploys it."
+  @doc """
+  Stores the manifest of a file, and deploys it. Waits for the host's first connection before. If the version is
+  deployed already (`changed: false`), failed parts of this host's share are tried again.
+  """
   @spec apply(Instance.t(), Path.t(), [App.option()]) ::
           {:ok, App.stored()} | {:error, [Manifest.diagnostic()]}
   def apply(instance, path, options) do
@@ -24,7 +52,10 @@ defmodule Exosuit.App.Manifests do
          do: stored(instance, path, put(instance, parsed, &read_files/2, options))
   end
 
-  @doc "Applies a manifest as `apply/3` does, and waits until this host has made its share."
+  @doc """
+  Applies a manifest as `apply/3` does, and waits until this host has made its share, for 310 s at most. A version that
+  is superseded in that time is a diagnostic, too.
+  """
   @spec apply_and_wait(Instance.t(), Path.t(), [App.option()]) ::
           {:ok, [Progress.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply_and_wait(instance, path, options) do
@@ -37,7 +68,10 @@ defmodule Exosuit.App.Manifests do
     end
   end
 
-  @doc "Runs the application of a manifest on this host alone, while the lattice cannot be reached."
+  @doc """
+  Runs the application of a manifest on this host alone, while the lattice cannot be reached. Returns no steps if there
+  is a connection by now.
+  """
   @spec serve_alone(Instance.t(), Path.t()) ::
           {:ok, [Progress.step()]} | {:error, [Manifest.diagnostic()]}
   def serve_alone(instance, path) do
@@ -48,7 +82,10 @@ defmodule Exosuit.App.Manifests do
       else: stored(instance, path, run_alone(instance, path))
   end
 
-  @doc "Applies a manifest as `apply/3` does. A client has already stored the objects."
+  @doc """
+  Applies a manifest as `apply/3` does. A client has already stored the objects. A digest in `files` that the store
+  lacks is an error before anything is written.
+  """
   @spec apply_object(
           Instance.t(),
           Digest.t(),
@@ -66,7 +103,7 @@ defmodule Exosuit.App.Manifests do
     end
   end
 
-  @doc "The paths of the files that a manifest names."
+  @doc "The paths of the files that a manifest names, as its text has them. `manifest` is the digest of the text."
   @spec files(Instance.t(), Digest.t(), Path.t()) ::
           {:ok, [Path.t()]} | {:error, [Manifest.diagnostic()]}
   def files(instance, manifest, path) do
@@ -74,7 +111,10 @@ defmodule Exosuit.App.Manifests do
          do: {:ok, Model.files(parsed.manifest)}
   end
 
-  @doc "Stores a manifest without deploying it, see `Exosuit.App.store/4`."
+  @doc """
+  Stores a manifest without deploying it, see `Exosuit.App.store/4`. The first version of an application makes a record
+  that is undeployed.
+  """
   @spec store(Instance.t(), String.t(), Path.t(), keyword()) ::
           {:ok, Record.t()} | {:error, [Manifest.diagnostic()]}
   def store(instance, text, path, options) do

@@ -8,6 +8,21 @@ defmodule Exosuit.App.Model do
   each image `%{"kind" => "file", "value" => path}` by
   `%{"kind" => "object", "value" => "sha256:…", "path" => "orders.wasm"}`; the workloads then have references of
   the form `exosuit+object://sha256:…`. `with_files/2` is the reverse, for a host that has the objects in files.
+
+  ## Why not the manifest itself
+
+  - Hosts of one lattice may run different versions of Exosuit, whose parsers may read a manifest differently. The model
+    was parsed once, by the host that applied it, and all hosts place the same workloads.
+  - A host places an application before it has any of its code. The model is enough for that, and small.
+  - A record has at most 64 KiB. It names the model by its digest, and two versions with equal models share one object.
+
+  ## Trust
+
+  Whoever can write to the store can write any JSON as a model. So `decode/1` checks its whole shape
+  (`Exosuit.App.Model.Shape`), and a host never crashes by a model. It gives no permissions: signatures, grants and the
+  host's own options are checked when a workload starts, as for any other command.
+
+  A model may hold configuration, and with it secrets. `inspect/1` shows its schema alone.
   """
 
   alias Exosuit.{Error, Json}
@@ -41,7 +56,8 @@ defmodule Exosuit.App.Model do
   @object "exosuit+object://"
 
   @doc """
-  The model of a parsed manifest. `digests` has the digest of each file that the manifest names, by its path.
+  The model of a parsed manifest. `digests` has the digest of each file that the manifest names, by its path. Of a path,
+  the name of the file alone stays in the model, for people. `:invalid_input` names the files without a digest.
   """
   @spec new(map(), %{optional(Path.t()) => Digest.t()}) :: {:ok, t()} | {:error, Error.t()}
   def new(parsed, digests) do
@@ -51,7 +67,13 @@ defmodule Exosuit.App.Model do
     end
   end
 
-  @doc "The paths of the files that a parsed manifest names, each once."
+  @doc """
+  The paths of the files that a parsed manifest names, each once.
+
+      iex> image = %{"kind" => "file", "value" => "/srv/echo.wasm"}
+      iex> Exosuit.App.Model.files(%{"components" => [%{"image" => image}], "providers" => []})
+      ["/srv/echo.wasm"]
+  """
   @spec files(map()) :: [Path.t()]
   def files(parsed), do: images(parsed, "file")
 
@@ -71,7 +93,7 @@ defmodule Exosuit.App.Model do
   @spec workloads(t()) :: [Workload.t()]
   def workloads(%__MODULE__{application: application}), do: application.workloads
 
-  @doc "Its links."
+  @doc "Its links, each with the name of the application as its `app`."
   @spec links(t()) :: [Link.t()]
   def links(%__MODULE__{application: application}), do: application.links
 
@@ -83,7 +105,10 @@ defmodule Exosuit.App.Model do
   @spec description(t()) :: String.t() | nil
   def description(%__MODULE__{manifest: manifest}), do: manifest["description"]
 
-  @doc "The rollout settings of this version. A setting that the manifest does not give is `nil`."
+  @doc """
+  The rollout settings of this version. A setting that the manifest does not give is `nil`: then the number of
+  `Exosuit.App.Machine.Options` holds.
+  """
   @spec rollout(t()) :: rollout()
   def rollout(%__MODULE__{manifest: manifest}) do
     given = manifest["rollout"] || %{}
@@ -109,7 +134,7 @@ defmodule Exosuit.App.Model do
     end)
   end
 
-  @doc "As JSON, at most 1 MiB."
+  @doc "As JSON, at most 1 MiB. Above that, the error is `:limit`."
   @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(%__MODULE__{schema: schema, manifest: manifest}) do
     with {:ok, text} <- Json.encode(%{"schema" => schema, "manifest" => manifest}) do
@@ -117,7 +142,11 @@ defmodule Exosuit.App.Model do
     end
   end
 
-  @doc "Reads a model. If its schema is newer, the error is `:unavailable`: a newer Exosuit can read it."
+  @doc """
+  Reads a model; any text may be given. If its schema is newer, the error is `:unavailable`: a newer Exosuit can read
+  it. Another text that is not a model is `:invalid_input`, with the path of the wrong field; one above 1 MiB is
+  `:limit`.
+  """
   @spec decode(binary()) :: {:ok, t()} | {:error, Error.t()}
   def decode(text) when byte_size(text) <= @max_bytes do
     case Json.decode(text) do
@@ -130,7 +159,7 @@ defmodule Exosuit.App.Model do
 
   def decode(text), do: {:error, too_large(text)}
 
-  @doc "Adds the fields that a model of an older version of Exosuit lacks."
+  @doc "Adds the fields that a model of an older version of Exosuit lacks, by building it again from its manifest."
   @spec upgrade(t()) :: t()
   def upgrade(%__MODULE__{manifest: manifest}), do: build(manifest)
 

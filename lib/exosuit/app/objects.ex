@@ -3,7 +3,19 @@ defmodule Exosuit.App.Objects do
   The objects of applications on this host: fetched from the lattice's store, verified, and kept in the data directory
   (`objects/`, a file per digest) or, without a directory that can be written, in memory (`Exosuit.App.KeptObjects`).
 
-  Each function blocks the calling process.
+  Each function blocks the calling process. Tasks of the member and of `Exosuit.App.Shares` call them.
+
+  ## Where bytes are looked for
+
+      data directory, if the file has the digest ──► memory ──► the lattice's store
+                                                                   │
+                            then kept in the data directory, or in memory if it cannot be written
+
+  The digest of a file is computed at each look, because somebody may have changed the file. A file that does not match
+  is fetched again and replaced. A file gets its name by a rename, so that a crash never leaves half an object under a
+  digest.
+
+  Two tasks may fetch one object at the same time. Both write the same bytes, and the last rename stays.
   """
 
   alias Exosuit.App.KeptObjects
@@ -15,7 +27,11 @@ defmodule Exosuit.App.Objects do
   # No apply takes this long, so older files do not belong to an apply that is under way.
   @age 86_400
 
-  @doc "Brings objects to this host."
+  @doc """
+  Brings objects to this host, one after the other. Stops at the first error, with those before it already here:
+  `:not_found` if the store lacks the object, `:io` if its bytes do not match, `:unavailable` if the store cannot be
+  reached.
+  """
   @spec ensure(Instance.t(), [Digest.t()]) :: :ok | {:error, Error.t()}
   def ensure(instance, digests) do
     Enum.reduce_while(digests, :ok, fn digest, :ok ->
@@ -26,7 +42,7 @@ defmodule Exosuit.App.Objects do
     end)
   end
 
-  @doc "The place of an object's bytes on this host. Fetches the object if it is not here."
+  @doc "The place of an object's bytes on this host. Fetches the object if it is not here; errors as of `ensure/2`."
   @spec source(Instance.t(), Digest.t()) :: {:ok, Artifact.source()} | {:error, Error.t()}
   def source(instance, digest) do
     with nil <- kept(instance, digest),
@@ -38,7 +54,7 @@ defmodule Exosuit.App.Objects do
     end
   end
 
-  @doc "The bytes of an object."
+  @doc "The bytes of an object from the lattice's store, checked against the digest. Not kept on this host."
   @spec fetch(Instance.t(), Digest.t()) :: {:ok, binary()} | {:error, Error.t()}
   def fetch(instance, digest), do: Store.fetch_object(instance.lattice, digest)
 
@@ -64,7 +80,7 @@ defmodule Exosuit.App.Objects do
     )
   end
 
-  @doc "Keeps bytes on this host alone, while the lattice cannot be reached."
+  @doc "Keeps bytes on this host alone, while the lattice cannot be reached. Returns their digest and place."
   @spec keep_here(Instance.t(), binary()) :: {:ok, {Digest.t(), Artifact.source()}}
   def keep_here(instance, bytes) do
     digest = Digest.of(bytes)
@@ -92,7 +108,10 @@ defmodule Exosuit.App.Objects do
     :ok
   end
 
-  @doc "Puts an object into the lattice's store, unless the store has it already. Returns its digest."
+  @doc """
+  Puts an object into the lattice's store, unless the store has it already. Returns its digest. An object above 256 MiB
+  is refused with `:invalid_input`.
+  """
   @spec put(Instance.t(), binary()) :: {:ok, Digest.t()} | {:error, Error.t()}
   def put(instance, bytes), do: Store.put_object(instance.lattice, bytes)
 

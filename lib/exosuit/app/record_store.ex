@@ -1,6 +1,16 @@
 defmodule Exosuit.App.RecordStore do
   @moduledoc """
   The records of applications in the lattice's store. Each function blocks the calling process.
+
+  `Exosuit.App.Reader` answers from this host's memory instead. Use this module to change a record, and to read one that
+  must not be older than the last write: the answer to a command, or the API of wadm.
+
+  | error | when |
+  |---|---|
+  | `:not_found` | the store has no such record, or the text is not a name of an application |
+  | `:unavailable` | the store cannot be reached, or a newer Exosuit wrote the record |
+  | `:conflict` | other hosts changed the record at each of 64 attempts |
+  | `:invalid_input`, `:limit` | the record in the store is damaged, or would be too large |
   """
 
   alias Exosuit.{Error, Instance}
@@ -19,7 +29,10 @@ defmodule Exosuit.App.RecordStore do
           changed: boolean()
         }
 
-  @typedoc "Changes a record, which is `nil` if there is no such application."
+  @typedoc """
+  Changes a record, which is `nil` if there is no such application. It may be called several times, with newer records,
+  so it must have no effect but its result.
+  """
   @type change :: (Record.t() | nil -> {:ok, Record.t()} | :unchanged | {:error, term()})
 
   @bucket :applications
@@ -51,7 +64,10 @@ defmodule Exosuit.App.RecordStore do
     end
   end
 
-  @doc "Changes a record by compare-and-set. If another host wrote in between, tries again."
+  @doc """
+  Changes a record by compare-and-set. If another host wrote in between, tries again. For `:unchanged`, nothing is
+  written, and the result describes the record as it is. An error of `change` is returned as it is.
+  """
   @spec update(Instance.t(), String.t(), change()) :: {:ok, stored()} | {:error, term()}
   def update(instance, app, change) do
     with {:ok, written} <- write(instance, app, change),
@@ -88,13 +104,16 @@ defmodule Exosuit.App.RecordStore do
     end
   end
 
-  @doc "Deletes the record of an application, also one that cannot be read."
+  @doc """
+  Deletes the record of an application, also one that cannot be read. Not by compare-and-set: a version that somebody
+  applies at that moment is deleted with it.
+  """
   @spec delete(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def delete(instance, app) do
     with :ok <- check_there(instance, app), do: Store.delete(instance.lattice, @bucket, key(app))
   end
 
-  @doc "Deletes other keys of an application: slots and statuses that no member deletes."
+  @doc "Deletes other keys of an application: slots and statuses that no member deletes. Ignores errors."
   @spec delete_keys(Instance.t(), [String.t()]) :: :ok
   def delete_keys(instance, keys) do
     Enum.each(keys, &Store.delete(instance.lattice, @bucket, &1))

@@ -4,6 +4,33 @@ defmodule Exosuit.App.Runner do
 
   `run/2` changes only what differs, see `Exosuit.Host.Plan`. Each function blocks the calling process, for as long as
   modules are fetched and compiled.
+
+  ## The steps of a run
+
+  1. The objects of the share are brought to this host, unless they are here (`Exosuit.App.Objects`).
+  2. The model becomes a manifest of this host: specifications with the counts of the share, and all links.
+  3. The configurations that it names are looked up; the links' own ones are stored in the lattice.
+  4. `Exosuit.Host.Deployment` takes the steps, one after the other. A failed step does not stop the others.
+  5. The state of each workload is read from the inventory, and joined with the errors of the steps.
+
+  An error in the first three steps concerns the whole share, and nothing was changed then.
+
+  ## What counts as which outcome
+
+  | the workload | outcome |
+  |---|---|
+  | a step for it failed | `{:refused, error, final?}`, though its old code may go on |
+  | a link from it failed | the same: it would lack the link |
+  | runs | `:running` |
+  | starts, or starts again | `{:starting, error or nil}` |
+  | could not start, and is tried again | `{:refused, error, false}` |
+  | could not start, and is not tried again | `{:refused, error, true}` |
+
+  ## Without the lattice
+
+  An order with `alone?` makes links on this host alone, and marks them as provisional (`Exosuit.Host.Statuses`): the
+  lattice has no records of them, and would otherwise remove them when it is back. The next run with the lattice shares
+  them, and removes the marks.
   """
 
   alias Exosuit.{Error, Instance, Manifest, Retry}
@@ -34,6 +61,7 @@ defmodule Exosuit.App.Runner do
           sources: %{optional(String.t()) => Artifact.source()}
         }
 
+  @typedoc "The steps that were taken, with their outcomes, and the state of each workload of the share after them."
   @type result :: %{
           steps: [Deployment.outcome()],
           workloads: %{optional(String.t()) => Told.outcome()}
@@ -56,7 +84,10 @@ defmodule Exosuit.App.Runner do
   end
 
   @doc """
-  Makes the host run a share. An error that concerns the whole share is repeated for each of its workloads.
+  Makes the host run a share. An error that concerns the whole share is returned as such; nothing was changed then.
+
+  `:conflict` if another change of the application is under way on this host. `:invalid_input` if the model is that of
+  another application. Other errors are those of objects and configurations.
   """
   @spec run(Instance.t(), order()) :: {:ok, result()} | {:error, Error.t()}
   def run(instance, %{alone?: true} = order) do
@@ -87,7 +118,10 @@ defmodule Exosuit.App.Runner do
     Map.new(share, fn {id, _count} -> {id, state(instance, id, failures[id])} end)
   end
 
-  @doc "The errors of steps by the id of the workload that each concerns."
+  @doc """
+  The errors of steps by the id of the workload that each concerns. A step that concerns no workload of the share, such
+  as a stop of another one, is left out. Of several errors of one workload, the last one counts.
+  """
   @spec failures([Deployment.outcome()], Placement.share()) :: %{
           optional(String.t()) => Error.t()
         }

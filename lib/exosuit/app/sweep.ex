@@ -9,6 +9,32 @@ defmodule Exosuit.App.Sweep do
   Therefore both check again. After its deletions, a sweep reads the records again, and puts back the objects that
   they name by then. After it has written its record, an apply looks for its objects (`Exosuit.App.Manifests`). The
   later of the two finds missing objects.
+
+      sweep                                        apply
+      reads records: A is not named
+                                                   A is in the store: not put again
+      deletes A
+                                                   writes the record that names A
+      reads records again: A is named
+      puts A back                                  looks for A; puts it again if it is missing
+
+  ## Bounds
+
+  To put objects back, a sweep holds them in memory from before their deletion until the records were read again.
+  Therefore it deletes in batches of at most 100 objects and 64 MiB. A single object above that is a batch of its own.
+
+  ## Failures
+
+  | failure | effect |
+  |---|---|
+  | a record cannot be read, or is of a newer schema | nothing is deleted: it may name any object |
+  | the store is interrupted while records are read | the error `:unavailable`; nothing more is deleted |
+  | no record comes for 30 s | the error `:deadline`, with the same effect |
+  | the records cannot be read after a batch was deleted | all of the batch is put back |
+  | an object cannot be read before its deletion | it stays, because it could not be put back |
+  | the task is killed after a deletion | nothing is put back; an apply that named the object puts it again |
+
+  After an error, the next sweep begins with the same list of unnamed objects.
   """
 
   alias Exosuit.App.Record
@@ -38,7 +64,8 @@ defmodule Exosuit.App.Sweep do
 
   @doc """
   Deletes the objects that the previous sweep found unnamed (`found`) and that no record names now. Returns the
-  unnamed objects that this sweep left. Blocks the calling process. `now` is in milliseconds since 1970.
+  unnamed objects that this sweep left, for the next one. Blocks the calling process, and uses its mailbox for a watch
+  of the store. `now` is in milliseconds since 1970.
   """
   @spec run(Session.t(), MapSet.t(Digest.t()), integer()) ::
           {:ok, MapSet.t(Digest.t())} | {:error, Error.t()}

@@ -2,6 +2,11 @@ defmodule Exosuit.App.Work do
   @moduledoc """
   The tasks of a member, which wait for the store or a disk: the fetches and writes that `Exosuit.App.Machine` asks
   for, and the events that report their results to the machine.
+
+      action ──of/2──► {purpose, function} ──task──► result ──event/2──► event
+
+  The purpose stays with the member, and finds the event when the task has ended. If the task crashes, the member takes
+  `{:error, error}` as its result. So each action is answered by exactly one event, as the machine expects.
   """
 
   alias Exosuit.App.{Machine, Model, Objects, Writes}
@@ -13,7 +18,7 @@ defmodule Exosuit.App.Work do
           | {:objects, String.t(), pos_integer(), [Digest.t()]}
           | {:written, Machine.key()}
 
-  @doc "The purpose and the function of the task for an action."
+  @doc "The purpose and the function of the task for an action. Does nothing by itself."
   @spec of(Machine.action(), Instance.t()) :: {purpose(), (() -> term())}
   def of({:fetch_model, digest}, instance) do
     {{:model, digest},

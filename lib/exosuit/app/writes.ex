@@ -3,6 +3,20 @@ defmodule Exosuit.App.Writes do
   The writes of a member to the lattice's store, for the actions of `Exosuit.App.Machine`. Each function blocks the
   calling process on the store, and returns the result that the machine expects: `{:ok, revision}`, `:conflict` if
   others wrote meanwhile, or an error.
+
+  | write | how | a key that was deleted |
+  |---|---|---|
+  | a record | compare-and-set | conflict: the deletion counts |
+  | a record that the store lost | create only | is created |
+  | slots, leases | compare-and-set | is created, if the member knows of none |
+  | a status | last write wins: only this host writes it | is created |
+  | the generation | compare-and-set | is created, if the old one was `nil` |
+
+  A deletion has a revision, too, and the next compare-and-set must name it. A watch does not show it, so that the
+  machine says 0, and the revision is read before the write (`present/3`).
+
+  After an error, the write may have happened all the same: the answer was lost. The watch shows it then, and the
+  machine's next write finds the key changed.
   """
 
   alias Exosuit.{Error, Instance}
@@ -11,11 +25,12 @@ defmodule Exosuit.App.Writes do
   alias Exosuit.Host.Leases
   alias Exosuit.Lattice.Store
 
+  @typedoc "The result of a write: the new revision, or the new generation."
   @type result :: {:ok, term()} | :conflict | {:error, Error.t()}
 
   @bucket :applications
 
-  @doc "Writes a record, if the store still holds this revision of it."
+  @doc "Writes a record, if the store still holds this revision of it. The error `:limit` if it is above 64 KiB."
   @spec record(Instance.t(), Record.t(), non_neg_integer()) :: result()
   def record(instance, record, revision) do
     with {:ok, text} <- Record.encode(record),
@@ -39,7 +54,7 @@ defmodule Exosuit.App.Writes do
   defp text({:newer, _schema, text}), do: {:ok, text}
   defp text(record), do: Record.encode(record)
 
-  @doc "Writes or deletes this host's status of an application. No other host writes it."
+  @doc "Writes this host's status of an application, or deletes it (`nil`). No other host writes it."
   @spec status(Instance.t(), String.t(), Status.t() | nil) :: result()
   def status(instance, app, nil) do
     key = Keys.encode({:status, instance.source, app})
@@ -65,6 +80,9 @@ defmodule Exosuit.App.Writes do
   @doc """
   Writes a lease. A lease without a holder is written when the singleton has ended on this host. The result of a
   conflict has the value and the revision in the store.
+
+  The wait for the end of the singleton is bounded by its lease: `Exosuit.Host.Leases` kills it then. If the singleton
+  cannot be ended, nothing is written, and the lease expires by itself.
   """
   @spec lease(Instance.t(), String.t(), String.t(), Lease.value(), non_neg_integer()) ::
           result() | {:conflict, Lease.value() | nil, non_neg_integer()}
@@ -104,7 +122,10 @@ defmodule Exosuit.App.Writes do
 
   defp present(_instance, _key, revision), do: {:ok, revision}
 
-  @doc "Gives the store a new generation, if it still has the old one. The result has the new one."
+  @doc """
+  Gives the store a new generation, if it still has the old one. The result has the new one: 128 random bits, so that no
+  two stores ever have the same. Of several members that try, one wins, and the others follow it.
+  """
   @spec generation(Instance.t(), String.t() | nil) :: result()
   def generation(instance, old) do
     new = Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)

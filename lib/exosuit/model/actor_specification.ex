@@ -8,6 +8,19 @@ defmodule Exosuit.Model.ActorSpecification do
   `instances` is the total number, and `annotations` those of its first share. If there are several shares with
   different annotations, `shares` has all of them, see `Exosuit.Model.Instances`. A `singleton?` runs only while this
   host holds its lease.
+
+  | field | |
+  |---|---|
+  | `id` | the name of the actor on its host |
+  | `artifact` | the source of its code (`Exosuit.Model.Artifact`) |
+  | `warm` | the settings of warm instances; `nil`: each call gets a fresh one |
+  | `limits` | memory, queue, time (`Exosuit.Model.Limits`) |
+  | `config` | its configuration, which may hold secrets |
+  | `grants` | the parts of the host that it may see (`Exosuit.Model.Grants`) |
+  | `app` | the application that it belongs to; `nil` if a command started it alone |
+
+  `inspect/1` shows the id and the reference alone. An artifact may be megabytes of code, and configuration and
+  environment may be secret.
   """
 
   alias Exosuit.Model.{Artifact, Grants, Instances, Limits, Warm}
@@ -41,12 +54,23 @@ defmodule Exosuit.Model.ActorSpecification do
     singleton?: false
   ]
 
-  @doc "The shares of the actor, at least one."
+  @doc """
+  The shares of the actor, at least one.
+
+      iex> alias Exosuit.Model.{ActorSpecification, Limits}
+      iex> limits = %Limits{memory: 65_536, queue: 0}
+      iex> actor = %ActorSpecification{id: "echo", artifact: {:file, "echo.wasm", nil}, limits: limits, instances: 2}
+      iex> ActorSpecification.shares(actor)
+      [{%{}, 2}]
+      iex> actor = ActorSpecification.with_shares(actor, [{%{}, 2}, {%{"scaler" => "eu"}, 3}])
+      iex> actor.instances
+      5
+  """
   @spec shares(t()) :: Instances.shares()
   def shares(%__MODULE__{shares: []} = actor), do: [{actor.annotations, actor.instances}]
   def shares(%__MODULE__{shares: shares}), do: shares
 
-  @doc "The same actor with these shares."
+  @doc "The same actor with these shares, of which there must be one at least. Its `instances` become their sum."
   @spec with_shares(t(), Instances.shares()) :: t()
   def with_shares(actor, [{annotations, _count} | more] = shares) do
     several = if more == [], do: [], else: shares

@@ -4,6 +4,12 @@ defmodule Exosuit.Model.Application do
 
   `configurations` come with the application, and its workloads and links name them. `stored` names
   configurations that must be in the lattice already, each with the error for a missing one.
+
+  It is made from a parsed manifest (`Exosuit.Manifest.Workloads`), and has no counts for a single host: those come from
+  `Exosuit.App.Placement`. A link belongs to the whole application, and so every host that runs a part of it makes the
+  same links.
+
+  `inspect/1` leaves the configurations out, which may hold secrets.
   """
 
   alias Exosuit.Model.{Configuration, Link, Workload}

@@ -5,6 +5,16 @@ defmodule Exosuit.Model.Command do
   The peers' codecs (`Exosuit.Protocol`) decode messages to these structs, with every argument checked, and
   `Exosuit.Control.Execution` carries them out. Fields without a default are required. `inspect/1` leaves out
   fields that may hold secrets.
+
+      socket, a line of JSON ──► Protocol.Socket ─┐
+      NATS, OTP era ───────────► Protocol.Otp ────┼──► %Command.StartActor{…} ──► Control.Execution ──► Host.Actors
+      NATS, wasmCloud 1.x ─────► Protocol.V1 ─────┘
+
+  So each peer has its own words for a command, and the host has one struct. A field that a peer does not know has its
+  default. To add a command, add it here, in the codecs of the peers that know it, and in `Exosuit.Control.Execution`.
+
+  Commands are data from outside that was checked for its *form*. Whether the sender may do it, and whether the id
+  exists, is decided by the code that carries the command out.
   """
 
   use Exosuit.Model.Command.Table
@@ -23,6 +33,7 @@ defmodule Exosuit.Model.Command do
   """
   @type config :: {:values, values()} | {:names, [String.t()]} | {:text, String.t()}
 
+  @typedoc "Texts by their names: configuration, annotations, labels."
   @type values :: %{optional(String.t()) => String.t()}
 
   defcommand Inventory,
@@ -205,6 +216,17 @@ defmodule Exosuit.Model.Command do
   @doc """
   The subject of a command: commands with the same subject run in the order in which they came. Each query has a
   subject of its own.
+
+  An order is needed where a later command builds on an earlier one: a stop after a start, two values of one label.
+  All others run at the same time (`Exosuit.Control.Lanes`), so that a slow start delays nobody else.
+
+      iex> alias Exosuit.Model.Command
+      iex> Command.subject(%Command.StopActor{id: "echo"})
+      {:actor, "echo"}
+      iex> Command.subject(%Command.ScaleActor{id: "echo", instances: 2})
+      {:actor, "echo"}
+      iex> Command.subject(%Command.Ping{}) == Command.subject(%Command.Ping{})
+      false
   """
   @spec subject(t()) :: term()
   def subject(%StartActor{code: code}), do: {:code, code}

@@ -3,8 +3,13 @@ defmodule Exosuit.Model.Configuration do
   Configuration of actors, providers and links: texts under names.
 
   In a lattice, a configuration has a name, by which its users refer to it.
+
+  Keys and values are texts alone, because clients of all generations know no other form. Their bounds are checked where
+  they come in (`Exosuit.Input`). Values may be secrets: logs, events and inventories show names of configurations, and
+  never their values.
   """
 
+  @typedoc "The values by their keys."
   @type t :: %{optional(String.t()) => String.t()}
 
   @doc """

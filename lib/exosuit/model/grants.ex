@@ -7,8 +7,20 @@ defmodule Exosuit.Model.Grants do
   - `environment`: its environment variables
   - `directories`: directories of this machine, each with its path in the guest. No path and no symbolic link leads
     out of one. If a directory does not exist, the actor does not start
+
+  ## Bounds, and who checks them
+
+  | part | must be |
+  |---|---|
+  | an argument | text without a zero byte, which would end it for the guest |
+  | a variable | the same; its name is not empty and has no `=` |
+  | a directory | a path on the host, and an absolute path in the guest without `.` and `..` |
+  | directories together | at most 16, each with another path in the guest: each call opens all of them |
+
+  The functions that end in `?` check terms from outside, of any form. `new/1` expects terms that they accepted.
   """
 
+  @typedoc "A directory of this machine, and where and how the guest sees it. `:write` allows reading as well."
   @type directory :: %{host: Path.t(), guest: String.t(), access: :read | :write}
   @type t :: %__MODULE__{
           arguments: [String.t()],
@@ -21,7 +33,13 @@ defmodule Exosuit.Model.Grants do
   # Each call opens all directories.
   @max_directories 16
 
-  @doc "Grants from checked options: makes paths absolute, and fills in `:access`."
+  @doc """
+  Grants from checked options: makes paths absolute, and fills in `:access`.
+
+      iex> grants = Exosuit.Model.Grants.new(directories: [[host: "/srv/data", guest: "/data"]])
+      iex> grants.directories
+      [%{host: "/srv/data", guest: "/data", access: :read}]
+  """
   @spec new(keyword()) :: t()
   def new(options) do
     grants = struct!(__MODULE__, options)
@@ -44,18 +62,35 @@ defmodule Exosuit.Model.Grants do
     }
   end
 
-  @doc "Whether this may be a command line."
+  @doc """
+  Whether this may be a command line.
+
+      iex> Enum.map([["-v"], ["a\\0b"], "-v"], &Exosuit.Model.Grants.arguments?/1)
+      [true, false, false]
+  """
   @spec arguments?(term()) :: boolean()
   def arguments?(arguments), do: list?(arguments) and Enum.all?(arguments, &text?/1)
 
-  @doc "Whether this may be an environment."
+  @doc """
+  Whether this may be an environment.
+
+      iex> Enum.map([%{"A" => "1"}, %{"A=B" => "1"}, %{a: "1"}], &Exosuit.Model.Grants.environment?/1)
+      [true, false, false]
+  """
   @spec environment?(term()) :: boolean()
   def environment?(environment) do
     is_map(environment) and not is_struct(environment) and
       Enum.all?(environment, fn {name, value} -> name?(name) and text?(value) end)
   end
 
-  @doc "Whether these may be directories, each with a name of its own: maps, or keyword lists."
+  @doc """
+  Whether these may be directories, each with a name of its own: maps, or keyword lists.
+
+      iex> Exosuit.Model.Grants.directories?([%{host: "/srv", guest: "/data", access: :write}])
+      true
+      iex> Exosuit.Model.Grants.directories?([%{host: "/srv", guest: "/data/../etc"}])
+      false
+  """
   @spec directories?(term()) :: boolean()
   def directories?(directories) do
     list?(directories) and length(directories) <= @max_directories and

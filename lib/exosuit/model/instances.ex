@@ -8,11 +8,20 @@ defmodule Exosuit.Model.Instances do
 
   The sum and the number of shares are bounded here. A change beyond either bound is refused, and changes
   nothing.
+
+  No process stands behind an instance of a share. The number is a bound of the engine, and an instance exists while a
+  call runs. Its id (`id/4`) is computed for tools that expect one.
+
+  Two kinds of tools change the number. Those of the OTP era add and remove instances; those of wasmCloud 1.x set the
+  number of each set of annotations. `t:change/0` has a form for each.
   """
+
+  @typedoc "The annotations of a share, by which a tool finds its own instances again."
 
   alias Exosuit.{Error, Input}
 
   @type annotations :: %{optional(String.t()) => String.t()}
+  @typedoc "The instances for each set of annotations, the oldest share first. No two shares have the same annotations."
   @type shares :: [{annotations(), pos_integer()}]
 
   @typedoc """
@@ -32,7 +41,8 @@ defmodule Exosuit.Model.Instances do
   @max_shares 1_000
 
   @doc """
-  The shares after a change; empty if no instance is left.
+  The shares after a change; empty if no instance is left. A change that would need more instances than
+  `Exosuit.Input` allows, or more than 1 000 shares, is refused with `:limit`.
 
       iex> alias Exosuit.Model.Instances
       iex> shares = Instances.change([{%{}, 2}], {:add, %{"scaler" => "eu"}, 3})
@@ -90,7 +100,14 @@ defmodule Exosuit.Model.Instances do
   @spec total(shares()) :: non_neg_integer()
   def total(shares), do: shares |> Enum.map(&elem(&1, 1)) |> Enum.sum()
 
-  @doc "Whether all of `filter` is among the annotations."
+  @doc """
+  Whether all of `filter` is among the annotations. An empty filter is contained in all annotations.
+
+      iex> Exosuit.Model.Instances.contains?(%{"scaler" => "eu", "by" => "ci"}, %{"scaler" => "eu"})
+      true
+      iex> Exosuit.Model.Instances.contains?(%{}, %{"scaler" => "eu"})
+      false
+  """
   @spec contains?(annotations(), annotations()) :: boolean()
   def contains?(annotations, filter) do
     Enum.all?(filter, fn {key, value} -> annotations[key] == value end)
@@ -98,7 +115,12 @@ defmodule Exosuit.Model.Instances do
 
   @doc """
   The id of the n-th instance of a share, counted from 1. It is made from the arguments, so every caller gets the same
-  id.
+  id. It is a UUID of version 8 in form, because tools of wasmCloud parse it.
+
+      iex> alias Exosuit.Model.Instances
+      iex> id = Instances.id("N1", "echo", %{}, 1)
+      iex> {id == Instances.id("N1", "echo", %{}, 1), id == Instances.id("N1", "echo", %{}, 2), String.length(id)}
+      {true, false, 36}
   """
   @spec id(String.t(), String.t(), annotations(), pos_integer()) :: String.t()
   def id(host_id, actor_id, annotations, n) do

@@ -2,6 +2,10 @@ defmodule Exosuit.Model.Labels do
   @moduledoc """
   The bounds of a host's labels and of the names of its Elixir providers. The host's beat has both, every two seconds,
   and placement needs them. Other hosts ignore a beat that is too large, so the host would get no share.
+
+  The options of a host and the commands that put a label check this before they accept anything. Labels may take 8 KiB,
+  and names of providers 16 KiB, both as JSON. With the rest of a beat they stay below its 32 KiB (`Exosuit.App.Beat`).
+  A size is that of JSON and not of the text, because a quote takes two bytes there, and a control character six.
   """
 
   @max_labels 8_192
@@ -35,7 +39,15 @@ defmodule Exosuit.Model.Labels do
     within(size, @max_labels, "the labels of a host")
   end
 
-  @doc "`:ok`, or the reason if these names of providers are too many for one host."
+  @doc """
+  `:ok`, or the reason if these names of providers are too many for one host.
+
+      iex> Exosuit.Model.Labels.check_names(["MyApp.Database"])
+      :ok
+      iex> {:error, reason} = Exosuit.Model.Labels.check_names([String.duplicate("x", 16_384)])
+      iex> reason =~ "the names of a host's providers may have 16384 bytes"
+      true
+  """
   @spec check_names([String.t()]) :: :ok | {:error, String.t()}
   def check_names(names) do
     size = names |> Enum.map(&(size(&1) + @around_name)) |> Enum.sum()

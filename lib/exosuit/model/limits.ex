@@ -8,6 +8,15 @@ defmodule Exosuit.Model.Limits do
   - `log`: lines that it may write in a second
   - `deadline`: the longest time of a call in milliseconds; a caller may ask for less
   - `resource_idle`: milliseconds without a call after which an instance ends that holds resources of a caller
+
+  The engine enforces them in Rust, and a guest cannot raise its own:
+
+  | limit | a guest that exceeds it |
+  |---|---|
+  | `memory`, `table` | cannot grow further; most guests then trap |
+  | `queue` | further calls are refused at once |
+  | `log` | further lines are dropped, and a line says how many |
+  | `deadline` | the call ends with an error, and its instance with it |
   """
 
   @type t :: %__MODULE__{

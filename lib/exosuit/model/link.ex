@@ -8,6 +8,19 @@ defmodule Exosuit.Model.Link do
 
   When an actor is stopped for good, its links hold only for code of the same issuer and public key, unless a
   link `outlives` the actor or belongs to an `app`. Neither field is shared in a lattice.
+
+  The router checks each call against the links: without one, a source may not use the capability of a target.
+
+  | field | |
+  |---|---|
+  | `source`, `target` | ids, or public keys |
+  | `namespace`, `package` | the capability: `wasi`, `keyvalue` |
+  | `interfaces` | of the package; an empty list means all of them |
+  | `name` | distinguishes several links for one capability; `"default"` if there is one |
+  | `source_config`, `target_config` | the values for either end, merged from the named configurations |
+  | `source_configs`, `target_configs` | the names, so that a change of a configuration reaches the link |
+
+  `inspect/1` leaves the values out, which may be secrets.
   """
 
   @type t :: %__MODULE__{
@@ -58,7 +71,13 @@ defmodule Exosuit.Model.Link do
   @spec key(t()) :: key()
   def key(%__MODULE__{} = link), do: {link.source, contract(link), link.name}
 
-  @doc "Namespace and package as the OTP era writes them: `wasmcloud:keyvalue`."
+  @doc """
+  Namespace and package as the OTP era writes them.
+
+      iex> link = %Exosuit.Model.Link{source: "a", target: "b", namespace: "wasi", package: "http"}
+      iex> Exosuit.Model.Link.contract(link)
+      "wasi:http"
+  """
   @spec contract(t()) :: String.t()
   def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
 

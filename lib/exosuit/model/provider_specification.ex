@@ -6,6 +6,10 @@ defmodule Exosuit.Model.ProviderSpecification do
   its lease.
 
   The process that runs it is one attempt; the specification stays until the provider is stopped.
+
+  Its `artifact` is `{:builtin, name}` or `{:module, name, module}`. Its own `config` holds for all of its links, and
+  each link has its own configuration. `app` is the application that it belongs to, `nil` if a command started it
+  alone.
   """
 
   alias Exosuit.Model.Artifact

@@ -9,6 +9,22 @@ defmodule Exosuit.Model.Workload do
   - `singleton?`: whether it runs on one host at a time, with all of its instances
   - `config`: its configuration; if a part of it is stored elsewhere, `configs` has the names of all parts in
     their order instead
+
+  | `scaler` | actor | provider |
+  |---|---|---|
+  | `:everywhere` | `instances` over all hosts | once on each host |
+  | `:spread` | `instances` over the hosts of the spreads | once on each of `instances` hosts |
+  | `:daemon` | `instances` on each host of a spread | once on each host of a spread |
+
+  A workload is what the lattice should run. `Exosuit.Model.ActorSpecification` and `ProviderSpecification` are the
+  parts of it that one host runs, made when its share is known (`Exosuit.App.Placement`).
+
+  `inspect/1` leaves the configuration out, which may hold secrets.
+  """
+
+  @typedoc """
+  A group of hosts, and its weight. A host is in the group if it has all labels of `requirements`. It may be in several
+  groups.
   """
 
   @type spread :: %{

@@ -5,6 +5,8 @@ defmodule Exosuit.App.BeatTest do
   alias Exosuit.Model.Labels
   alias Exosuit.App.Machine.{Members, Options}
 
+  doctest Beat
+
   @member %{id: "N1", labels: %{"zone" => "a"}, features: ["module:clock"], schema: 1}
 
   test "a member reads of another what that is" do

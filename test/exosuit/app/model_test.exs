@@ -5,6 +5,8 @@ defmodule Exosuit.App.ModelTest do
   alias Exosuit.{Error, Json, Native}
   alias Exosuit.Model.{Digest, Link, Workload}
 
+  doctest Model
+
   @manifest """
   apiVersion: core.oam.dev/v1beta1
   kind: Application

@@ -4,6 +4,8 @@ defmodule Exosuit.App.OrdersTest do
   alias Exosuit.App.Orders
   alias Exosuit.Error
 
+  doctest Orders
+
   @refused Error.new(:conflict, "the port is in use")
   @bad Error.new(:invalid_module, "no Wasm")
 

@@ -3,6 +3,8 @@ defmodule Exosuit.Model.CommandTest do
 
   alias Exosuit.Model.{Command, Credentials}
 
+  doctest Command
+
   test "secrets are not shown, and names are" do
     secret = %{"key" => "secret"}
     code = {:name, "keyvalue"}

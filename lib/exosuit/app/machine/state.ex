@@ -158,8 +158,8 @@ defmodule Exosuit.App.Machine.State do
   end
 
   @doc """
-  Notes that a write or a fetch for this application failed: it is tried again after a pause. The pause is `retry`, but a
-  tenth of its length for a lease (1.5 s): its holder needs several tries before it ends.
+  Notes that a write or a fetch for this application failed: it is tried again after a pause. The pause is `retry`, but
+  a tenth of its length for a lease (1.5 s): its holder needs several tries before it ends.
   """
   @spec wait(t(), term(), String.t() | nil) :: t()
   def wait(state, key, app) do

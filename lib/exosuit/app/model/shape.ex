@@ -1,9 +1,22 @@
 defmodule Exosuit.App.Model.Shape do
-  @moduledoc false
-  # The shape that a manifest must have in a model. Anybody who may write objects may write any JSON. A host must
-  # refuse wrong JSON with an error instead of crashing. Numbers are within the bounds of `Exosuit.Input`, so that
-  # the NIFs take them. A type is a function of a value. If it accepts the value, it returns `nil`, otherwise a text
-  # with the expected form.
+  @moduledoc """
+  The shape that a manifest must have in a model. Anybody who may write objects may write any JSON. A host must
+  refuse wrong JSON with an error instead of crashing. Numbers are within the bounds of `Exosuit.Input`, so that
+  the NIFs take them.
+
+  A type is a function of a value. If it accepts the value, it returns `nil`, otherwise the path within the value and a
+  text with the expected form. Types are made of types: `fields/2` for maps, `list/1` for lists, `optional/1` for values
+  that may be absent. A map may have further fields, which a newer Exosuit may have written.
+
+      iex> manifest = %{"file" => "a.yaml", "name" => "shop", "components" => [], "providers" => [], "links" => []}
+      iex> Exosuit.App.Model.Shape.check(manifest)
+      :ok
+      iex> Exosuit.App.Model.Shape.check(%{manifest | "links" => [1]})
+      {:error, "links.0: expected a map"}
+
+  It checks the form alone. Whether two workloads have the same id, or a link has a target, was checked by the parser
+  of the host that applied the manifest. Code that uses a model must not rely on such rules.
+  """
 
   alias Exosuit.App.Record
   alias Exosuit.Model.Digest

@@ -1,7 +1,14 @@
 defmodule Exosuit.Model.Command.Table do
-  @moduledoc false
-  # `defcommand Name, "What it does.", field: type(), field: type() \\ default` defines the struct of a command.
-  # The type `t` of the table is the union of all its structs.
+  @moduledoc """
+  Defines the structs of commands, so that the table of `Exosuit.Model.Command` says each thing once.
+
+  `defcommand Name, "What it does.", field: type(), field: type() \\\\ default` defines a module with a struct, its type
+  `t`, and the text as its moduledoc. A field without a default is enforced. The type `t` of the table is the union of
+  all its structs.
+
+  `inspect/1` leaves out the fields of certain names (`@secret`) of every command. A new field that may hold a secret
+  must have one of these names, or the list needs its name.
+  """
 
   # Fields of these names may hold secrets, and the log of a task that crashes shows its arguments.
   @secret ~w(config values source_config target_config payload registries text)a
