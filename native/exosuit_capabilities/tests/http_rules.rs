@@ -1,5 +1,5 @@
-//! What a route of the HTTP server answers without its actor: CORS, methods, caches; and routes by
-//! the value of a header.
+//! Answers that a route of the HTTP server gives without its actor (CORS, methods, caches), and routes
+//! by the value of a header.
 
 mod common;
 #[path = "common/web.rs"]

@@ -1,4 +1,4 @@
-//! Whatever is wrong with the bytes is an error that says what; nothing panics.
+//! Malformed bytes cause an error with the reason, and never a panic.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What a host demands is what is checked.
+//! The demands of a host are checked.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What is signed is what was drafted.
+//! A signed token has the claims of its draft.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Whatever is changed in a signed unit, it is not let in.
+//! A signed unit is refused after any change.
 
 mod common;
 

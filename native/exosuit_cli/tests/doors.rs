@@ -1,4 +1,4 @@
-//! What the command line takes for numbers, names and references, and that nothing said is passed over.
+//! The command line accepts only valid numbers, names and references, and ignores no argument.
 
 mod common;
 

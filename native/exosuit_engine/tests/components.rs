@@ -60,7 +60,7 @@ fn ok(value: Value) -> Value {
     Value::Ok(Some(Box::new(value)))
 }
 
-/// What every kind of type comes to, whoever does the calculating.
+/// Checks the results of `calculator` for every kind of type, for any implementation.
 async fn calculates<F>(ask: impl Fn(&'static str, Vec<Value>) -> F) -> Result<()>
 where
     F: Future<Output = Result<Value, Error>>,

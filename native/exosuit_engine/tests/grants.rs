@@ -1,4 +1,4 @@
-//! What WASI shows a guest of its host: what it was granted, and nothing else.
+//! WASI shows a guest the granted parts of its host, and nothing else.
 
 mod common;
 

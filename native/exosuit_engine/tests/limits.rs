@@ -1,4 +1,4 @@
-//! What compiling may take: a compile that takes too much is ended, and costs its module alone.
+//! The limits of compiling: a compile that exceeds one is ended, and affects only its module.
 
 mod common;
 

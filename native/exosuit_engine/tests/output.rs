@@ -1,4 +1,4 @@
-//! What a guest writes goes to the log, under a limit.
+//! The output of a guest goes to the log, up to a limit.
 
 mod common;
 

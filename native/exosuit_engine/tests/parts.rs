@@ -1,4 +1,4 @@
-//! What instances may consist of, and how many of them an actor may have.
+//! The limits of the parts of an instance, and of the number of instances of an actor.
 
 mod common;
 
@@ -10,7 +10,7 @@ use exosuit_engine::{Engine, EngineOptions, Parts};
 
 use common::{OPTIONS, World, assert_says, call, deliver, far, guest, invocation};
 
-/// What has `caller` call out.
+/// The payload that makes `caller` call a provider.
 const PAYLOAD: &[u8] = b"default\0wasmcloud:nobody\0Wait\0body";
 
 fn world(options: EngineOptions) -> Result<World> {

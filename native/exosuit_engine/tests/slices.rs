@@ -1,4 +1,4 @@
-//! What takes longer than a slice leaves the thread that polls a call once, which may be a scheduler.
+//! Work that takes longer than a slice leaves the thread that polls a call once, which may be a scheduler.
 
 mod common;
 

@@ -47,7 +47,7 @@ const COUNTER: &str = r#"(module
     (call $response (i32.const 0) (i32.const 1))
     (i32.const 1)))"#;
 
-/// What lengths of the payload have the counter do.
+/// Payloads whose lengths select the actions of the counter.
 const TRAP: &str = "1";
 const SPIN: &str = "22";
 const EXIT: &str = "333";

@@ -1,4 +1,4 @@
-//! Who answers imports, on any host and on one with an inventory; and what code needs.
+//! The answerers of imports, on any host and on a host with an inventory; and the needs of code.
 
 use anyhow::Result;
 use exosuit_inspect::{Answer, Asker, By, Inventory, Needs, answers, describe};

@@ -28,7 +28,7 @@ async fn failed(connection: &Connection) -> State {
     within("a failure", failed).await.expect("a state").clone()
 }
 
-/// What the attempts fail with, once one has.
+/// The error of the attempts, after the first one has failed.
 async fn failure(options: &ConnectionOptions) -> Error {
     match failed(&open(options).await).await {
         State::Connecting(Some(error)) => error,

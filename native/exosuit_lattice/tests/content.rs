@@ -1,4 +1,4 @@
-//! What calls carry to another host and back: typed values and HTTP, small and large.
+//! The payloads of calls to another host and back: typed values and HTTP, small and large.
 
 mod common;
 

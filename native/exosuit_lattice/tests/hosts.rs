@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 const KEYVALUE: &str = "wasmcloud:keyvalue";
 
-/// What reached a host: `what was called < who called`.
+/// Answers with the call that reached a host: `target < caller`.
 async fn witness(call: Invocation) -> Result<Bytes, Error> {
     let target = match call.target {
         Target::Actor(name) => name,

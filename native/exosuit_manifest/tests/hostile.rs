@@ -1,4 +1,4 @@
-//! Whatever the text, an answer comes: no panic, and not more to read than anyone would.
+//! Any text gets an answer: never a panic, and a bounded number of mistakes.
 
 mod common;
 
@@ -7,7 +7,7 @@ use exosuit_manifest::Diagnostic;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// What breaks scanners: pieces of YAML's grammar, and bytes that it has rules for.
+/// Texts that break scanners: pieces of YAML's grammar, and bytes with special rules.
 const PIECES: &[&str] = &[
     "\n",
     "\n  ",

@@ -24,7 +24,7 @@ pub(crate) async fn server() -> NatsServer {
     NatsServer::start_with("max_payload: 32MB\nmax_pending: 128MB").await
 }
 
-/// What a host that joins the lattice `default` there has for its providers.
+/// The lattice of providers on a host that joins the lattice `default` on this server.
 pub(crate) async fn join(server: &NatsServer) -> ProviderLattice {
     join_as(server, "default").await
 }

@@ -1,4 +1,4 @@
-//! What the tests share: calls as the router makes them.
+//! Helpers of the tests: calls as the router makes them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod lattice;
@@ -38,7 +38,7 @@ impl Observe for Noted {
 }
 
 impl Noted {
-    /// What it was told of a provider, and whether that was a warning.
+    /// The notices about a provider that it received: whether each was a warning, and its text.
     pub(crate) fn of_provider(&self) -> Vec<(bool, String)> {
         let all = self.0.lock();
         let text = |notice: &Notice| match notice {

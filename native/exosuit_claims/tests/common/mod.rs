@@ -1,4 +1,4 @@
-//! What the tests sign, and the tokens that they forge.
+//! The modules that the tests sign, and the tokens that they forge.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use data_encoding::{BASE64URL_NOPAD, HEXUPPER};

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::lattice::nats::NatsServer;
 
-/// What was asked: the subject without its beginning, and the body.
+/// A request: the subject without its beginning, and the body.
 pub(crate) type Told = (String, Value);
 
-/// Some hosts behind one connection, who say yes to everything, and then what came of it.
+/// Some hosts behind one connection, which accept every command and then report its outcome.
 pub(crate) struct FakeHosts {
     pub(crate) ids: Vec<String>,
     told: Arc<Mutex<Vec<Told>>>,
@@ -24,7 +24,7 @@ pub(crate) struct FakeHosts {
 /// How they behave.
 #[derive(Clone, Default)]
 pub(crate) struct Manner {
-    /// What answers are in the place of yes: by how the subject begins.
+    /// Answers other than the acceptance, by the beginning of the subject.
     pub(crate) answers: BTreeMap<&'static str, Value>,
     /// The error of every outcome.
     pub(crate) error: Option<&'static str>,
@@ -63,7 +63,7 @@ impl FakeHosts {
         Self { ids, told }
     }
 
-    /// What they were told, but for questions.
+    /// The commands that they received, without queries.
     pub(crate) fn told(&self) -> Vec<Told> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let questions = ["host.", "link.get", "claims.get"];

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// What the environment may say.
+/// The environment variables that a test may set.
 const VARIABLES: [&str; 10] = [
     "EXOSUIT_CLUSTER_SEED",
     "EXOSUIT_LATTICE",

@@ -1,4 +1,4 @@
-//! What the tests share: guests, a host to call, and an ear for the log.
+//! Helpers of the tests: guests, a host to call, and a collector of log lines.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;
@@ -151,7 +151,7 @@ impl<F: Fn(Invocation) -> Answering + Send + Sync> Deliver for Host<F> {
     }
 }
 
-/// What was written, by level, and how many lines were said to be lost.
+/// The written lines with their levels, and the reported numbers of lost lines.
 #[derive(Default)]
 pub(crate) struct Log(Mutex<Vec<Notice>>);
 

@@ -107,7 +107,7 @@ pub(crate) fn address(name: &str) -> Address {
     }
 }
 
-/// What runs on a host: an actor, or a provider of these contracts.
+/// A target that runs on a host: an actor, or a provider of these contracts.
 pub(crate) fn local(name: &str, contracts: Option<&[&str]>) -> Local {
     let contracts = contracts.map(|texts| texts.iter().map(|text| contract(text)).collect());
     Local {

@@ -1,4 +1,4 @@
-//! What the tests of the lattice share: real servers, and waiting without sleeping.
+//! Helpers of the tests of the lattice: real servers, and waiting without sleeping.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub(crate) mod host;

@@ -56,7 +56,7 @@ pub fn good_at(directory: &str, name: &str) -> Manifest {
     manifest
 }
 
-/// What is wrong with a text.
+/// The mistakes in a text.
 pub fn bad(text: &str) -> Vec<Diagnostic> {
     parse(text).expect_err("a bad manifest")
 }

@@ -1,6 +1,6 @@
-//! What the router promises, with fakes for actors and providers.
+//! The public API of the router, with fakes for actors and providers.
 //!
-//! - `rules`: who may call whom.
+//! - `rules`: the permissions of calls.
 //! - `calls`: how many at a time, and what becomes of them when actors restart and hosts stop.
 //! - `streams`: what a call holds whose response streams.
 //! - `names`: by what actors are called.

@@ -94,7 +94,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..80)
 }
 
-/// What is so, kept in the simplest way.
+/// The expected state of the router, in the simplest form.
 #[derive(Default)]
 struct Model {
     claims: BTreeMap<usize, BTreeSet<usize>>,

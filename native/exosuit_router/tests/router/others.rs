@@ -31,12 +31,12 @@ impl World {
 pub(crate) struct Others {
     pub(crate) sent: Mutex<Vec<Outgoing>>,
     pub(crate) told: Mutex<Vec<String>>,
-    /// What the next calls fail with.
+    /// The error of the next calls.
     pub(crate) fails: Mutex<Option<Error>>,
 }
 
 impl Others {
-    /// What was told since it was last asked.
+    /// The announcements since the last call of this function.
     pub(crate) fn told(&self) -> Vec<String> {
         std::mem::take(&mut *self.told.lock())
     }
@@ -98,7 +98,7 @@ pub(crate) fn remote_provider(name: &str, key: Option<&str>, what: &str) -> Orig
     })
 }
 
-/// What a caller asks for by a contract.
+/// The target of a call by a contract.
 pub(crate) fn asking(what: &str) -> Target {
     Target::Import {
         namespace: what.into(),

@@ -174,7 +174,7 @@ async fn whatever_the_order_links_and_providers_end_where_the_table_says() {
     }
 }
 
-/// What a provider should have by its log.
+/// The links that a provider should have, according to its log.
 fn linked(log: &[String]) -> Vec<String> {
     let mut linked = std::collections::BTreeSet::new();
     for line in log {

@@ -1,4 +1,4 @@
-//! Who may call whom: links, claims, and the words of a refusal.
+//! The permissions of calls: links, claims, and the texts of refusals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

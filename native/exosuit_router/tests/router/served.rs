@@ -1,4 +1,4 @@
-//! What other hosts are told that they can call here.
+//! The targets that the router announces to other hosts.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -64,7 +64,7 @@ pub(crate) fn provider_key(letter: char) -> String {
     format!("V{}", letter.to_string().repeat(55))
 }
 
-/// What the token of an actor with this public key says.
+/// The claims in the token of an actor with this public key.
 pub(crate) fn signed(letter: char, capabilities: &[&str]) -> Identity {
     Identity {
         public_key: Some(public_key(letter)),
@@ -358,7 +358,7 @@ pub(crate) struct Provider {
     pub(crate) log: Mutex<Vec<String>>,
     /// Source and target of the links it heard of, as it was told them.
     pub(crate) ends: Mutex<Vec<String>>,
-    /// What its next links fail with.
+    /// The error of its next links.
     pub(crate) fails: Mutex<Option<Error>>,
     /// Lets it take as many links.
     pub(crate) taking: Arc<Semaphore>,
@@ -369,7 +369,7 @@ pub(crate) struct Provider {
     me: Weak<Self>,
 }
 
-/// What a provider has ready for a link.
+/// The prepared link of a provider.
 struct Ready {
     provider: Arc<Provider>,
     link: Arc<Link>,

@@ -1,4 +1,4 @@
-//! What of a link has no effect is said once, when it is known.
+//! Parts of a link without effect are reported once, as soon as they are known.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn named(name: &str) -> Link {
     }
 }
 
-/// What was said since this was last asked.
+/// The warnings since the last call of this function.
 fn told(world: &World) -> Vec<String> {
     let warning = |notice| match notice {
         Notice::LinkWarning { text, .. } => Some(text),
