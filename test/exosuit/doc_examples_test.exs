@@ -13,6 +13,13 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Model.Shape
   doctest Exosuit.Error
   doctest Exosuit.Event
+  doctest Exosuit.Host.ActorOptions
+  doctest Exosuit.Host.Facts
+  doctest Exosuit.Host.LinkChange
+  doctest Exosuit.Host.LinkOptions
+  doctest Exosuit.Host.LinkTable
+  doctest Exosuit.Host.Pending
+  doctest Exosuit.Host.Unattended
   doctest Exosuit.Input
   doctest Exosuit.Model.ActorSpecification
   doctest Exosuit.Model.Artifact

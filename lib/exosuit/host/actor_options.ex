@@ -1,6 +1,11 @@
 defmodule Exosuit.Host.ActorOptions do
   @moduledoc """
   The options of an actor: of its start (`Exosuit.start_actor/3`) and of its update (`Exosuit.update_actor/4`).
+
+  The schemas of this module are the only list of these options. The docs of `Exosuit` are generated from them, and
+  `Exosuit.Options` checks callers by them. Memory limit and queue have the host's value as default, so
+  `specification/4` needs the host's `Exosuit.Config`. Arguments, environment and directories may hold secrets, and
+  error messages do not show the first two.
   """
 
   alias Exosuit.{Config, Options}
@@ -121,11 +126,22 @@ defmodule Exosuit.Host.ActorOptions do
   @spec update_docs() :: String.t()
   def update_docs, do: Options.docs(@update ++ @issuer_change)
 
-  @doc "The options of a start with their defaults. Raises `ArgumentError` with what was expected."
+  @doc """
+  The options of a start with their defaults. Raises `ArgumentError` with what was expected.
+
+      iex> options = Exosuit.Host.ActorOptions.start!(id: "shop", instances: 4)
+      iex> {options[:id], options[:instances], options[:warm]}
+      {"shop", 4, nil}
+  """
   @spec start!(keyword()) :: keyword()
   def start!(options), do: Options.validate!(options, @start)
 
-  @doc "The options of an update with their defaults. Raises `ArgumentError` with what was expected."
+  @doc """
+  The options of an update with their defaults. Raises `ArgumentError` with what was expected.
+
+      iex> Enum.sort(Exosuit.Host.ActorOptions.update!(force: true))
+      [allow_issuer_change: false, force: true]
+  """
   @spec update!(keyword()) :: keyword()
   def update!(options), do: Options.validate!(options, @update ++ @issuer_change)
 
@@ -133,7 +149,10 @@ defmodule Exosuit.Host.ActorOptions do
   @spec issuer_change() :: Options.schema()
   def issuer_change, do: @issuer_change
 
-  @doc "Makes a specification from checked options."
+  @doc """
+  The specification of an actor, from options that `start!/1` has checked. `:memory_limit` and `:queue` that are
+  `nil` become those of the host. The result has no `app`: actors of an application are specified by its manifest.
+  """
   @spec specification(Config.t(), String.t(), Artifact.t(), keyword()) :: ActorSpecification.t()
   def specification(config, id, artifact, options) do
     %ActorSpecification{

@@ -7,6 +7,16 @@ defmodule Exosuit.Host.Actors do
   the outcome is known. If a start or an update fails, an event reports it as well, even if the host could not read
   the code.
 
+      Actors.start ── read the code and check its claims (`Exosuit.Artifact`), in the calling process
+          ▼
+      Roster.start ── lend the code (`Exosuit.Actor.Handover`)
+          ▼
+      Reconciler.run ── add the specification, spawn the actor's process
+          ▼
+      Actor ── take the lent code, compile it, publish it in the router, report
+
+  The calling process reads the code because reading may take long, and the reconciler serves all others meanwhile.
+
   Applications change actors by their specifications instead: see `Exosuit.Host.Deployment`.
   """
 
@@ -17,7 +27,17 @@ defmodule Exosuit.Host.Actors do
 
   @type code :: Path.t() | {:bytes, binary()} | Loaded.t()
 
-  @doc "Starts an actor. Its id is by default the subject of its claims; unsigned code needs one."
+  @doc """
+  Starts an actor, and returns its id. The id is by default the subject of its claims; unsigned code needs one.
+
+  The errors of a first start, after which the actor is not specified:
+
+  - `:conflict`: an actor or a provider of the host has this id already
+  - `:io`: the code cannot be read
+  - `:invalid_claims`, `:expired_claims`: its token is not accepted
+  - `:invalid_module`: the engine does not accept the code
+  - `:dropped`: the actor was stopped while it was starting
+  """
   @spec start(Instance.t(), code(), keyword()) :: {:ok, String.t()} | {:error, Error.t()}
   def start(instance, code, options) do
     options = ActorOptions.start!(options)
@@ -32,7 +52,8 @@ defmodule Exosuit.Host.Actors do
   end
 
   @doc """
-  Starts an actor. If the host has an actor of this id already, waits for the start of that one.
+  Starts an actor. If the host has an actor of this id already, waits for the start of that one, and ignores the code
+  and the other options. Reads the code only if there is no id without it.
   """
   @spec ensure(Instance.t(), code(), keyword()) :: :ok | {:error, Error.t()}
   def ensure(instance, code, options) do
@@ -42,11 +63,17 @@ defmodule Exosuit.Host.Actors do
     end
   end
 
-  @doc "Stops an actor; running calls finish within the host's drain timeout."
+  @doc """
+  Stops an actor; running calls finish within the host's drain timeout. Returns before they have finished. New calls
+  do not reach it. `:not_found` if there is no such actor.
+  """
   @spec stop(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def stop(instance, id), do: Roster.stop(instance, {:actor, id})
 
-  @doc "Changes the number of calls of an actor that may run at a time."
+  @doc """
+  Changes how many calls of an actor may run at a time. Running calls continue. Raises `ArgumentError` for another form
+  of number. `:not_found` if there is no such actor.
+  """
   @spec scale(Instance.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(instance, id, instances) do
     instances = Options.argument!(instances, "the number of instances", :instances)
@@ -57,7 +84,14 @@ defmodule Exosuit.Host.Actors do
   @spec resize(Instance.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
   defdelegate resize(instance, id, change), to: Roster
 
-  @doc "Replaces the code of a running actor without losing a call."
+  @doc """
+  Replaces the code of a running actor without losing a call. The calling process reads, checks, compiles and
+  instantiates the new code first; a failure changes nothing.
+
+  Without `force: true`, the new code needs a higher revision. Code of another issuer needs `allow_issuer_change: true`.
+  Returns `:conflict` for a revision that is not higher, and `:not_found` if there is no such actor, or if it does not
+  run.
+  """
   @spec update(Instance.t(), String.t(), code(), keyword()) :: :ok | {:error, Error.t()}
   def update(instance, id, code, options) do
     options = ActorOptions.update!(options)

@@ -1,15 +1,31 @@
 defmodule Exosuit.Host.Configurations do
-  @moduledoc false
-  # Named configurations, which all hosts of a lattice share. Links, actors and providers refer to them by name. If
-  # the lattice cannot be reached, nothing is changed. Each function blocks the calling process.
+  @moduledoc """
+  Named configurations, which all hosts of a lattice share. Links, actors and providers refer to them by name.
+
+  Each function blocks the calling process: on the lattice's store, and for `put/3` and `delete/2` also until this host
+  has applied the change to its own links (`Exosuit.Host.Replica.write/4`). If the lattice cannot be reached, the
+  functions return its error, and nothing is changed.
+
+  Only links follow a change while they are in force. Actors and providers get a copy of the values when they are
+  specified (`Exosuit.Host.Share`).
+
+  A link that names several configurations has their merged values, and later names win. If one of the names is
+  missing, the link is not in force, and the inventory shows it as refused with `:not_found`.
+  """
 
   alias Exosuit.{Error, Event, Input, Instance, Lattice, Options, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
 
   @doc """
-  Stores a configuration under a name; links that name it use it from now on. If this host would refuse one of
-  these links, nothing is changed. Raises `ArgumentError` unless the values are a map from strings to strings.
+  Stores a configuration under a name; links that name it use it from now on.
+
+  Before the write, this host checks its own links that name the configuration with the new values. If one would be
+  refused, nothing is changed, and its error is returned. Another host may still refuse the values: it then keeps the
+  old ones. An equal configuration emits no event.
+
+  Returns `:invalid_input` for a name of another form. Raises `ArgumentError` unless the values are a map from strings
+  to strings.
   """
   @spec put(Instance.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
   def put(instance, name, values) do
@@ -22,13 +38,17 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "The configuration that is stored under a name."
+  @doc """
+  The configuration that is stored under a name. Reads the lattice's store each time. `:not_found` if there is none.
+  """
   @spec fetch(Instance.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
   def fetch(instance, name) do
     with :ok <- check(name), do: Ledger.fetch_configuration(instance.lattice, name)
   end
 
-  @doc "Deletes a configuration, if it exists. Links that name it are then not in force."
+  @doc """
+  Deletes a configuration. Links that name it are then not in force. If there is none, returns `:ok` without an event.
+  """
   @spec delete(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def delete(instance, name) do
     with :ok <- check(name), {:ok, changed?} <- write(instance, name, nil) do
@@ -38,7 +58,10 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "Merges configurations; later ones take precedence. `known` has configurations that need not be read."
+  @doc """
+  Merges the configurations of these names; later ones take precedence. `known` has configurations that need not be
+  read. Returns the error of the first one that cannot be read.
+  """
   @spec merge(Instance.t(), [String.t()], %{optional(String.t()) => Records.values()}) ::
           {:ok, Records.values()} | {:error, Error.t()}
   def merge(instance, names, known \\ %{}) do

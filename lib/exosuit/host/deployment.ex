@@ -1,14 +1,27 @@
 defmodule Exosuit.Host.Deployment do
-  @moduledoc false
-  # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A failed step does
-  # not stop the others. If a change of a running item fails, the item keeps running unchanged. An item whose first
-  # start failed stays specified: the inventory shows it, and a later apply tries it again. Only one change of an
-  # application runs at a time; a second one is refused.
+  @moduledoc """
+  Makes a host run its share of an application: the steps of `Exosuit.Host.Plan`, one after the other.
+
+  `Exosuit.App.Runner` calls it with the manifest that `Exosuit.Host.Share` has reduced to this host.
+
+  - A failed step does not stop the others. The result has the outcome of each.
+  - If a change of a running item fails, the item keeps running unchanged.
+  - An item whose first start failed stays specified: the inventory shows it, the reconciler retries it, and a later
+    apply tries it at once.
+  - An item that could not be specified, because another application has its id for example, is not started. The result
+    has the error of its `:specify` step and no `:start` step.
+  - A successful `:specify` step starts nothing yet, and is left out of the result.
+
+  Only one change of an application runs at a time on a host. A second one is refused with `:conflict`. The lock is a
+  name in `Exosuit.Registry`, which ends with the process that holds it. That process is not the caller's
+  (`Exosuit.Host.Unattended`), so the work continues if the caller is killed.
+  """
 
   alias Exosuit.{Claims, Error, Instance, Manifest}
   alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications, Unattended}
   alias Exosuit.Model.Link
 
+  @typedoc "A step, and its result."
   @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
 
   @typedoc """
@@ -26,7 +39,13 @@ defmodule Exosuit.Host.Deployment do
           allow_issuer_change?: boolean()
         }
 
-  @doc "Applies a host's share of an application. Blocks the calling process."
+  @doc """
+  Applies a host's share of an application. Blocks the calling process until each step has an outcome: starts compile
+  code, and updates instantiate it once.
+
+  Returns `{:error, error}` with `:conflict` only if another change of the application is under way. Failures of steps
+  are in the list.
+  """
   @spec apply(Instance.t(), Manifest.t(), options()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def apply(instance, %Manifest{} = manifest, options) do
     alone(instance, manifest.name, fn ->

@@ -1,12 +1,21 @@
 defmodule Exosuit.Host.Facts do
-  @moduledoc false
-  # Facts about a host itself: its identity, labels, version and uptime.
+  @moduledoc """
+  Facts about a host itself: its identity, labels, version, uptime, and how it is connected to its lattice.
+
+  They are part of the inventory and of the answer to a ping, and some of them of the event `host_started`. They contain
+  public keys and the names of servers, and no seeds, tokens or passwords.
+  """
 
   alias Exosuit.{Event, Instance, Secret, Settings}
 
   @units [{"day", 86_400}, {"hour", 3_600}, {"minute", 60}, {"second", 1}]
 
-  @doc "The facts, as a plain map without secrets."
+  @doc """
+  The facts, as a plain map without secrets. Without NATS, the fields of the lattice are `nil` or empty.
+
+  `uptime_seconds` counts from the start of the host, not of the VM. `issuer` is the public key by which this host
+  signs its calls to others.
+  """
   @spec take(Instance.t()) :: map()
   def take(instance) do
     uptime = System.monotonic_time(:second) - instance.started_at
@@ -31,7 +40,14 @@ defmodule Exosuit.Host.Facts do
     instance |> take() |> Map.take(fields) |> Event.HostStarted.new()
   end
 
-  @doc "A number of seconds for people: `1 hour, 5 seconds`."
+  @doc """
+  A number of seconds for people. Units that are zero are left out.
+
+      iex> Exosuit.Host.Facts.duration(3_605)
+      "1 hour, 5 seconds"
+      iex> Exosuit.Host.Facts.duration(0)
+      "0 seconds"
+  """
   @spec duration(non_neg_integer()) :: String.t()
   def duration(0), do: "0 seconds"
 

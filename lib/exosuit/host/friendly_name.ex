@@ -1,6 +1,9 @@
 defmodule Exosuit.Host.FriendlyName do
-  @moduledoc false
-  # The name of a host for people: an adjective, a noun and a number.
+  @moduledoc """
+  The name of a host for people: an adjective, a noun and a number, such as `quiet-otter-4711`.
+
+  There are about 58 million names. They need not be unique, because hosts are told apart by their public keys.
+  """
 
   @adjectives ~w(
     amber ancient autumn bitter bold brave bright calm clear cold cool crimson dark dawn deep

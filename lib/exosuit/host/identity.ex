@@ -1,23 +1,41 @@
 defmodule Exosuit.Host.Identity do
-  @moduledoc false
-  # The identity of a host: its key pair, and its name for people. Both are kept in the data directory, in `host.nk`
-  # (the seed, readable by its owner only) and `host.name`, so that a restarted host is the same one for links,
-  # labels, dashboards and orchestrators. Without a data directory, or with `identity: :new`, each start makes a new
-  # identity.
-  #
-  # No process keeps the seed, because nothing signs with it yet.
+  @moduledoc """
+  The identity of a host: its key pair, and its name for people.
+
+  `Exosuit.Tree` fetches it before it starts any process. With a data directory, both parts are kept, so that a
+  restarted host is the same one for links, labels, dashboards and orchestrators:
+
+  | file | content | mode |
+  |---|---|---|
+  | `host.nk` | the seed of the key pair | `0600` |
+  | `host.name` | the name for people | `0600` |
+
+  Without a data directory, or with `identity: :new`, each start makes a new identity. The option `host_seed` takes
+  precedence over `host.nk`.
+
+  A file that cannot be read or written does not stop the start. The host runs with a new identity, and the event
+  `identity_not_kept` has the reason. A damaged file is left as it is, because an operator may be able to restore it.
+
+  No process keeps the seed, because nothing signs with it. When a new seed is made, it is text in a process of its own,
+  which ends at once; its memory is freed with it.
+
+  Each file is written under another name and then renamed, so that a crash in between leaves no half of a seed.
+  """
 
   alias Exosuit.{Claims, Config, Error, Secret}
   alias Exosuit.Host.FriendlyName
 
+  @typedoc "`public_key` begins with `N`, and is the host's id in the lattice."
   @type t :: %{public_key: String.t(), friendly_name: String.t()}
 
   # The form of the names that Exosuit makes; any other text in the file is not used.
   @name ~r/\A[\w.-]{1,128}\z/
 
   @doc """
-  Returns the identity of a host that is about to start. Makes a new identity if none is stored. If it could not be
-  stored or read, the error has the reason, and the host starts with a new identity.
+  Returns the identity of a host that is about to start. Makes a new identity if none is stored.
+
+  The third element is the reason why the identity could not be read or stored, or `nil`. In that case the host starts
+  with a new identity. `{:error, error}` is for an unusable `host_seed`, for example of another kind of key.
   """
   @spec fetch(Config.t()) :: {:ok, t(), Error.t() | nil} | {:error, Error.t()}
   def fetch(config) do

@@ -1,7 +1,28 @@
 defmodule Exosuit.Host.Inventory do
-  @moduledoc false
-  # The inventory of a host: its specifications, their statuses and their links. Reads only tables, and so answers
-  # while processes are being restarted.
+  @moduledoc """
+  The inventory of a host: its specifications, their statuses and their links.
+
+  Reads only tables of ETS, the router's table and the states of connections. It therefore answers while processes are
+  being restarted, and blocks on none of them. Each field is read at its own time: an actor that ends during the
+  read may be shown as running with a pid that is dead.
+
+  The maps contain no secrets: no values of configurations, no environment, no bytes of code. The values of links are
+  left out by `Exosuit.Model.Link.public/1`, those of grants by `Exosuit.Model.Grants.public/1`.
+
+  ## An actor and a provider
+
+  | field | of | meaning |
+  |---|---|---|
+  | `id`, `image_ref`, `annotations`, `app` | both | as specified |
+  | `status` | both | `:running`, or a `t:Exosuit.Host.Attempts.status/0` |
+  | `reason`, `error`, `retry_in_ms` | both | why it does not run, and when it is tried again; `nil` while it runs |
+  | `pid`, `public_key` | both | `nil` for an actor that does not run; a provider always has a key |
+  | `instances`, `shares`, `warm`, `grants` | actors | as specified |
+  | `claims` | actors | those of the running code; `nil` while it does not run |
+  | `link_name`, `contracts` | providers | as specified, and as the provider states them |
+  | `endpoints`, `health` | providers | the addresses at which it listens, and its last health check |
+  | `refused_links` | providers | the errors of links to or from it, with the time of the retry |
+  """
 
   alias Exosuit.{Claims, Directory, Error, Instance, Router}
   alias Exosuit.Host.{Facts, Links, Pending, Specifications, Statuses}
@@ -11,7 +32,15 @@ defmodule Exosuit.Host.Inventory do
 
   @running %{status: :running, reason: nil, error: nil, retry_in_ms: nil}
 
-  @doc "The whole inventory, as plain maps without secrets."
+  @doc """
+  The whole inventory, as plain maps without secrets: `Exosuit.Host.Facts.take/1`, and
+
+  - `actors`, `providers`: see the table above
+  - `links`: with a `status` of `:in_force`, `:waiting` (one end does not run here) or `:refused`
+  - `pending`: items of the host's options that are not applied yet, see `Exosuit.Host.Pending`
+  - `connections`: the state of each connection to NATS, as text
+  - `refused_calls`: how many calls of other hosts were refused, for each reason
+  """
   @spec take(Instance.t()) :: map()
   def take(instance) do
     specifications = Specifications.list(instance)
@@ -61,7 +90,10 @@ defmodule Exosuit.Host.Inventory do
     }
   end
 
-  @doc "All names by which specified actors and providers can be linked: ids and public keys."
+  @doc """
+  All names by which specified actors and providers can be linked: ids and public keys. An actor has a public key while
+  it runs, and a provider always.
+  """
   @spec names(Instance.t()) :: MapSet.t(String.t())
   def names(instance) do
     specifications = Specifications.list(instance)
@@ -76,7 +108,10 @@ defmodule Exosuit.Host.Inventory do
 
   defp shared(instance), do: Map.new(Known.list(instance), &{&1.subject, &1})
 
-  @doc "This host, and the other hosts of its lattice that it knows by their heartbeats."
+  @doc """
+  This host, and the other hosts of its lattice that it knows by their heartbeats, in the order of their ids.
+  `silent_ms` is the time since the last heartbeat; 0 for this host.
+  """
   @spec hosts(Instance.t()) :: [map()]
   def hosts(instance) do
     fields = [:host_id, :friendly_name, :labels, :version, :uptime_seconds]
@@ -98,6 +133,9 @@ defmodule Exosuit.Host.Inventory do
 
   @doc """
   An actor by its id or its public key. If one image runs under several ids, only an id is accepted.
+
+  Returns `:not_found` if there is none, and `:conflict` if several ids have the key. An actor that does not run is
+  found by its id only.
   """
   @spec fetch_actor(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_actor(instance, name) do
@@ -121,14 +159,16 @@ defmodule Exosuit.Host.Inventory do
     )
   end
 
-  @doc "A provider by its id."
+  @doc "A provider by its id. `:not_found` if there is none."
   @spec fetch_provider(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_provider(instance, id) do
     with {:ok, {specification, nil}} <- Specifications.fetch(instance, {:provider, id}),
          do: {:ok, provider(instance, specification, Links.statuses(instance))}
   end
 
-  @doc "The process of an actor or a provider, or `nil` while it does not run."
+  @doc """
+  The process of an actor or a provider, or `nil` while it does not run. It may have ended when the caller uses it.
+  """
   @spec whereis(Instance.t(), String.t()) :: pid() | nil
   def whereis(instance, id) do
     Enum.find_value([:actor, :provider], fn role ->

@@ -1,11 +1,17 @@
 defmodule Exosuit.Host.Labels do
   @moduledoc """
   Changes the labels of a host while it runs, and announces them by an event `labels_changed`.
+
+  Placement of applications reads labels, so that a change may move workloads to this host or away from it. The labels
+  are in the host's memory: after a restart of the host, it has those of its options again.
   """
 
   alias Exosuit.{Error, Event, Instance, Lattice, Settings}
 
-  @doc "Sets a label. Labels of `hostcore.*` are the host's own, and refused."
+  @doc """
+  Sets a label. Returns `:denied` for labels of `hostcore.*`, which are the host's own, `:invalid_input` for other than
+  UTF-8, and `:limit` beyond the bounds of `Exosuit.Model.Labels`.
+  """
   @spec put(Instance.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
   def put(instance, key, value) do
     with :ok <- Settings.put_label(instance, key, value), do: announce(instance)

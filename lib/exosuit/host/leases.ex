@@ -2,13 +2,25 @@ defmodule Exosuit.Host.Leases do
   @moduledoc """
   Ends singletons on this host when their leases end, and lets none start without one.
 
-  `Exosuit.App.Member` writes into the table the time until which this host may run a singleton. The reconciler
-  reads it before each start of a singleton, and reports the singleton's process here. When the time has passed,
-  this process kills the singleton in any case: a crashed member renews no lease, and an order to stop may wait
-  behind another one. Running calls end as well.
+  `Exosuit.App.Member` writes into the table until when this host may run a singleton. The reconciler asks before each
+  start of one, and reports its process here. When the lease has run out, this process kills that process, without
+  regard to other work: a crashed member renews nothing, and an order to stop may wait behind another one. Running calls
+  end with it.
+
+      member ── hold/3 ──► table ◄── check/2 ── reconciler ── watch/3 ──┐
+                             ▲                                          ▼
+                             └──────── reads at each end of a lease ── this process ── kills
+
+  | row | meaning |
+  |---|---|
+  | `{lease, until, :open}` | a start is allowed before `until` |
+  | `{lease, until, :closed}` | no start is allowed any more; a process that runs may live until `until` |
+
+  The clock is this host's monotonic one, because a step of the system time must neither lengthen nor shorten a lease.
+  The holder counts its lease from before it wrote it, so that it ends here before another host may take it.
 
   The table belongs to the topmost supervisor. If this process crashes, all actors and providers of the host end with
-  it, see `Exosuit.Host`.
+  it, see `Exosuit.Host`: the successor would not know the processes that it must end.
   """
 
   use Exosuit.Server
@@ -19,7 +31,7 @@ defmodule Exosuit.Host.Leases do
   @typedoc "An application and the id of a singleton of it."
   @type lease :: {app :: String.t() | nil, id :: String.t()}
 
-  @typedoc "Monotonic milliseconds."
+  @typedoc "Monotonic milliseconds of this VM, or `:infinity` for a lease that never ends."
   @type until :: integer() | :infinity
 
   # A lease ends within seconds, and its singleton ends with it.
@@ -37,14 +49,19 @@ defmodule Exosuit.Host.Leases do
   @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_leases, [:set, :public, read_concurrency: true])
 
-  @doc "Allows the host to run a singleton until this time."
+  @doc """
+  The host may run a singleton until this time. Also opens a lease that `end_singleton/2` had closed.
+  """
   @spec hold(Instance.t(), lease(), until()) :: :ok
   def hold(instance, lease, until) do
     :ets.insert(instance.tables.leases, {lease, until, :open})
     :ok
   end
 
-  @doc "Checks whether a specification may be started. A singleton may if this host holds its lease."
+  @doc """
+  Whether a specification may be started: it is no singleton, or its lease is held. The error is `:unavailable`, so that
+  the reconciler retries the start.
+  """
   @spec check(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def check(_instance, %{singleton?: false}), do: :ok
 
@@ -56,7 +73,10 @@ defmodule Exosuit.Host.Leases do
     end
   end
 
-  @doc "Notes the process of a specification, and kills a singleton's process when its lease ends. Returns at once."
+  @doc """
+  The process that runs a specification. That of a singleton is killed when its lease ends. Does not wait. If the lease
+  has ended already, the process is killed at once.
+  """
   @spec watch(Instance.t(), Specifications.specification(), pid()) :: :ok
   def watch(_instance, %{singleton?: false}, _pid), do: :ok
 
@@ -65,8 +85,11 @@ defmodule Exosuit.Host.Leases do
   end
 
   @doc """
-  Prevents new starts of a singleton, and waits until its processes have ended: by an order to stop, after their
-  last calls, or when the lease ends.
+  Lets the singleton not start again, and waits until its processes have ended: by an order to stop, after their last
+  calls, or when the lease ends.
+
+  Blocks the calling process for a minute at most. Returns `:unavailable` if that time is over, or if this process
+  crashes: the caller must then assume that the singleton still runs here.
   """
   @spec end_singleton(Instance.t(), lease()) :: :ok | {:error, Error.t()}
   def end_singleton(instance, lease) do

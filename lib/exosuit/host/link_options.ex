@@ -1,6 +1,9 @@
 defmodule Exosuit.Host.LinkOptions do
   @moduledoc """
   The options that describe a link, `Exosuit.put_link/2`, and those that name it, `Exosuit.delete_link/2`.
+
+  The schemas are the only list of these options; the docs of `Exosuit` are generated from them. This module checks the
+  form of the values. `Exosuit.Host.Linking` checks the ids of the ends, and the router checks the link itself.
   """
 
   alias Exosuit.{Input, Options}
@@ -56,7 +59,13 @@ defmodule Exosuit.Host.LinkOptions do
   @spec docs() :: String.t()
   def docs, do: Options.docs(@link)
 
-  @doc "The link that these options describe. Raises `ArgumentError` with what was expected."
+  @doc """
+  The link that these options describe. Raises `ArgumentError` with what was expected.
+
+      iex> link = Exosuit.Host.LinkOptions.link!(source: "shop", target: "kv", contract: "wasi:keyvalue")
+      iex> {link.namespace, link.package, link.name, link.interfaces}
+      {"wasi", "keyvalue", "default", []}
+  """
   @spec link!(keyword()) :: Link.t()
   def link!(options) do
     {contract, fields} = options |> Options.validate!(@link) |> Keyword.pop!(:contract)
@@ -64,7 +73,12 @@ defmodule Exosuit.Host.LinkOptions do
     struct!(Link, [namespace: namespace, package: package] ++ fields)
   end
 
-  @doc "The key of a link from its `:source`, `:contract` and `:name`. Raises as `link!/1` does."
+  @doc """
+  The key of a link from its `:source`, `:contract` and `:name`. Raises as `link!/1` does.
+
+      iex> Exosuit.Host.LinkOptions.key!(source: "shop", contract: "wasi:keyvalue")
+      {"shop", "wasi:keyvalue", "default"}
+  """
   @spec key!(keyword()) :: Link.key()
   def key!(options) do
     [source: source, contract: contract, name: name] = Options.validate!(options, @key)

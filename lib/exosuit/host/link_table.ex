@@ -1,17 +1,45 @@
 defmodule Exosuit.Host.LinkTable do
-  @moduledoc false
-  # The table of a host's links. All processes read it, and `Exosuit.Host.Links` writes it. Its rows:
-  # - `{key, links}`: the links in force
-  # - `{{:pending, key}, link}`: a change that was requested from the router and is not answered yet
-  # - `{{:refused, id}, link, error, retry_at}`: a link that is wanted and not in force, the reason, and the
-  #   time of the retry: of the monotonic clock in milliseconds, or `nil` if the refusal is final
+  @moduledoc """
+  The table of a host's links. All processes read it, and `Exosuit.Host.Links` writes it. It belongs to the topmost
+  supervisor, so that it survives a crash of the writer.
+
+  | row | meaning |
+  |---|---|
+  | `{key, links}` | the links of a key that are in force |
+  | `{{:pending, key}, link}` | a change that the router was asked for, and has not answered |
+  | `{{:refused, id}, link, error, retry_at}` | a link that is wanted and not in force, and why |
+
+  `retry_at` is a time of the monotonic clock in milliseconds, or `nil` if the refusal is final.
+
+  A link may be in two rows: in force with its old settings, and refused with its new ones. The inventory then shows it
+  once, as refused.
+
+      iex> alias Exosuit.Host.LinkTable
+      iex> table = LinkTable.new()
+      iex> link = %Exosuit.Model.Link{source: "shop", target: "kv", namespace: "wasi", package: "keyvalue"}
+      iex> LinkTable.hold(table, link)
+      iex> LinkTable.refuse(table, link, Exosuit.Error.new(:unavailable, "the disk is full"), 5_000)
+      iex> [status] = LinkTable.statuses(table, %{}, 2_000)
+      iex> {status.status, status.retry_in_ms}
+      {:refused, 3_000}
+  """
 
   alias Exosuit.{Error, Retry, Router}
   alias Exosuit.Model.Link
 
   @typedoc "Identifies a wanted link, independent of its settings."
   @type id :: {Link.key(), interfaces :: [String.t()]}
+
+  @typedoc """
+  A wanted link that is not in force, the router's error, and the time of the retry, if there is one.
+  """
   @type refusal :: {Link.t(), Error.t(), retry_at :: integer() | nil}
+
+  @typedoc """
+  - `:in_force`: calls through the link reach its target
+  - `:waiting`: the link is made, and one of its ends does not run on this host
+  - `:refused`: `error` says why, and `retry_in_ms` when it is tried again; `nil` if the refusal is final
+  """
   @type status :: %{
           link: Link.t(),
           status: :in_force | :waiting | :refused,
@@ -22,7 +50,14 @@ defmodule Exosuit.Host.LinkTable do
   # Reasons that depend on the actor's claims or code: an update or another start may remove them.
   @final_for_code [:missing_claim, :denied]
 
-  @doc "Whether a refusal is final: it stays until the link, or one end of it, changes."
+  @doc """
+  Whether a refusal is final: it stays until the link, or one end of it, changes. Besides the reasons of
+  `Exosuit.Retry.final?/1`, those are refusals by the claims of the actor.
+
+      iex> refusals = for reason <- [:missing_claim, :unavailable], do: Exosuit.Error.new(reason, "")
+      iex> Enum.map(refusals, &Exosuit.Host.LinkTable.final?/1)
+      [true, false]
+  """
   @spec final?(Error.t()) :: boolean()
   def final?(%Error{reason: reason}), do: Retry.final?(reason) or reason in @final_for_code
 
@@ -34,6 +69,9 @@ defmodule Exosuit.Host.LinkTable do
   @spec new() :: :ets.table()
   def new, do: :ets.new(:exosuit_links, [:ordered_set, :public, read_concurrency: true])
 
+  @doc """
+  The identity of a wanted link: its key and its interfaces. A change of its settings or its target keeps the identity.
+  """
   @spec id(Link.t()) :: id()
   def id(%Link{} = link), do: {Link.key(link), link.interfaces}
 
@@ -52,7 +90,9 @@ defmodule Exosuit.Host.LinkTable do
     Enum.concat(for [links] <- :ets.match(table, {{:_, :_, :_}, :"$1"}), do: links)
   end
 
-  @doc "Puts a link in force, and replaces links of its key that overlap it."
+  @doc """
+  Puts a link in force, replaces links of its key that overlap it, and removes the note of `propose/2`.
+  """
   @spec hold(:ets.tid(), Link.t()) :: :ok
   def hold(table, link) do
     key = Link.key(link)
@@ -69,14 +109,18 @@ defmodule Exosuit.Host.LinkTable do
     :ok
   end
 
-  @doc "Removes the links of a key that do not stay."
+  @doc "Keeps only these links of a key in force. Refusals of the key stay."
   @spec keep(:ets.tid(), Link.key(), stay :: [Link.t()]) :: :ok
   def keep(table, key, stay) do
     if stay == [], do: :ets.delete(table, key), else: :ets.insert(table, {key, stay})
     :ok
   end
 
-  @doc "Records a change before it is requested from the router."
+  @doc """
+  Records a change before it is requested from the router. If the writer crashes before the answer, its successor
+  finds the note, and requests the change again. There is one note for each key, because changes of a key run one at a
+  time.
+  """
   @spec propose(:ets.tid(), Link.t()) :: :ok
   def propose(table, link) do
     :ets.insert(table, {{:pending, Link.key(link)}, link})
@@ -137,6 +181,9 @@ defmodule Exosuit.Host.LinkTable do
   @doc """
   Each link with its status, from the router and the refusals, in the order of the keys. A link whose new
   settings are refused occurs once, with its old settings, which are in force.
+
+  `states` comes from `Exosuit.Router.link_states/1`, and `now` is a time of the monotonic clock in milliseconds. Time
+  grows with the number of links times the number of refusals.
   """
   @spec statuses(:ets.tid(), Router.link_states(), integer()) :: [status()]
   def statuses(table, states, now) do

@@ -1,14 +1,34 @@
 defmodule Exosuit.Host.Linking do
-  @moduledoc false
-  # Makes and removes links in the shared state of a lattice. This host then applies the change, like all other
-  # hosts. If the lattice cannot be reached, only provisional links are made: those of an application that this host
-  # serves alone in the meantime. Each function blocks the calling process. The host that makes a change emits its
-  # event.
-  #
-  # A link that this host would refuse is not written for the others. If a host cannot apply a link of another host,
-  # it keeps its previous link, emits `linkdef_set_failed`, shows the error in its inventory, and retries.
-  #
-  # A put link applies to the code that runs at its ends now: it is not bound to earlier code.
+  @moduledoc """
+  Makes and removes links in the shared state of a lattice.
+
+  This host then applies the change, like all other hosts. If the lattice cannot be reached, only provisional links are
+  made: those of an application that this host serves alone in the meantime. Each function blocks the calling process.
+  The host that makes a change emits its event, `linkdef_set` or `linkdef_deleted`.
+
+  A link that this host would refuse is not written for the others. If a host cannot apply a link of another host,
+  it keeps its previous link, shows the error in its inventory, and retries unless the refusal is final.
+
+  A put link applies to the code that runs at its ends now: it is not bound to earlier code.
+
+  ## The life of a put
+
+      put/3 ── wait for the first connection ── ask the router: would this host take the link?
+                 │ no: return the error, nothing is changed
+                 ▼
+      Ledger.put_link: write the record by compare-and-set
+                 │
+                 ▼
+      Replica.write: wait until this host has applied its copy of the records
+                 │ refused after all: write the former links back, return the error
+                 ▼
+      unbind the link from earlier code ── announce `linkdef_set`
+
+  The check before the write spares the other hosts a link that cannot work. The check cannot replace the undo: a
+  provider may refuse between the two, and other hosts see the link until it is undone.
+
+  If the calling process is killed after the write, the link stays, as every record of the lattice does.
+  """
 
   alias Exosuit.{Error, Event, Input, Instance, Lattice, Router}
   alias Exosuit.Host.{Configurations, Links, LinkTable, Replica}
@@ -16,8 +36,18 @@ defmodule Exosuit.Host.Linking do
   alias Exosuit.Model.Link
 
   @doc """
-  Makes a link, and replaces links of its key that overlap it. A refusal changes nothing. With `:keep`, a link
-  that its provider refuses stays wanted and is retried, unless the refusal is final.
+  Makes a link, and replaces links of its key that overlap it and have the same target. A refusal changes nothing. With
+  `:keep`, a link that its provider refuses stays wanted and is retried, unless the refusal is final.
+
+  The errors:
+
+  - `:invalid_input`: an id of an end or the name of the link has another form
+  - `:conflict`: another link of the key covers the same interface with another target; delete that one first
+  - `:missing_claim` or `:denied`: the claims of the actor that runs here do not allow it
+  - `:invalid_link`, or any other error of the provider: it refused the configuration
+  - `:unavailable`, `:deadline` or `:limit`: the lattice's store did not take the record
+
+  A link that is there in the same form emits no event.
   """
   @spec put(Instance.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
   def put(instance, link, mode \\ :strict) do
@@ -53,7 +83,12 @@ defmodule Exosuit.Host.Linking do
          do: announce(instance, &Event.LinkdefDeleted.new/1, links)
   end
 
-  @doc "Removes the links of a key; the next call through them is refused."
+  @doc """
+  Removes the links of a key; the next call through them is refused. Also removes a provisional link of this host.
+
+  Returns `:not_found` if neither the lattice nor this host has such a link. If a provider fails to release the link,
+  calls are refused nevertheless.
+  """
   @spec delete(Instance.t(), Link.key()) :: :ok | {:error, Error.t()}
   def delete(instance, key) do
     places = Replica.holders(instance, key)

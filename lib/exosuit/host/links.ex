@@ -1,24 +1,50 @@
 defmodule Exosuit.Host.Links do
-  @moduledoc false
-  # Pushes the links of a host to the router, which checks them. This process is the only writer of their table, which
-  # belongs to the topmost supervisor. It never blocks: the router answers by message. Changes of one key run one
-  # after the other; changes of different keys run concurrently.
-  #
-  # Invariants:
-  #
-  # - A refused change changes nothing. A link enters the table once the router has it.
-  # - A put is noted in the table before the router is asked for it, and a deletion before it is carried out. A
-  #   successor of this process compares the table with the router: it puts noted links again, and deletes links that
-  #   are not in the table.
-  # - A change of settings keeps the binding of a link to a stopped actor: the router passes it on from the old link
-  #   to the new one, and a change of a key deletes only the links that should go.
-  # - Two kinds of refused links are retried by `Exosuit.Retry` without end: links put with `:keep` (those of
-  #   manifests and of the lattice), and links in force that a provider refused when it started. A refusal that cannot
-  #   go away by itself is final, until the link or an end of it changes (`look/2`).
-  #
-  # ## Messages
-  #
-  # Answers `replace/4` with `{:exosuit_links, reference, report}`, see `LinkChange.report/1`.
+  @moduledoc """
+  Pushes the links of a host to the router, which checks them.
+
+  This process is the only writer of their table (`Exosuit.Host.LinkTable`), which belongs to the topmost supervisor. It
+  never blocks: the router answers by message. Changes of one key run one after the other; changes of different keys
+  run concurrently.
+
+      put, delete, replace, retry, … of a key
+            │  another change of the key runs: wait in its queue
+            ▼
+      prepare: the steps of the change (`Exosuit.Host.LinkChange`), from the links in force now
+            ▼
+      ask the router for one step ◄──┐
+            ▼                        │ more steps
+      note the answer in the table ──┘
+            ▼
+      answer the caller, begin the next change of the queue
+
+  ## Invariants
+
+  - A refused change changes nothing. A link enters the table once the router has it.
+  - A put is noted in the table before the router is asked for it, and a deletion before it is carried out. A
+    successor of this process compares the table with the router: it puts noted links again, and deletes links that
+    are not in the table.
+  - A change of settings keeps the binding of a link to a stopped actor: the router passes it on from the old link
+    to the new one, and a change of a key deletes only the links that should go.
+  - Two kinds of refused links are retried by `Exosuit.Retry` without end: links put with `:keep` (those of
+    manifests and of the lattice), and links in force that a provider refused when it started. A refusal that cannot
+    go away by itself is final, until the link or an end of it changes (`look/2`).
+
+  ## When it crashes
+
+  Callers of `put/3` and `delete/2` exit. Providers, actors and the reconciler restart as well (`Exosuit.Host`), and so
+  does the replica, which calls `replace/4` again for each key. Retries of refused links begin at once, and their delays
+  from the start.
+
+  ## Bounds
+
+  The queue of a key has one entry for each request that waits: one for each calling process, one for each change of a
+  record of the lattice, and one for each link that is retried. The router limits the time of each step, so that a
+  provider that does not answer delays only changes of its own key, and those for a bounded time.
+
+  ## Messages
+
+  Answers `replace/4` with `{:exosuit_links, reference, report}`, see `Exosuit.Host.LinkChange.report/1`.
+  """
 
   use Exosuit.Server, hides_state: true
 
@@ -29,6 +55,9 @@ defmodule Exosuit.Host.Links do
   @enforce_keys [:instance]
   defstruct [:instance, running: %{}, asked: %{}, queues: %{}, retries: %{}, unseen: MapSet.new()]
 
+  @doc """
+  Starts the writer. It compares its table with the router's before it takes the first request.
+  """
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
@@ -38,11 +67,17 @@ defmodule Exosuit.Host.Links do
   Makes a link, and replaces links of its key that overlap it. A refusal changes nothing. With `:keep`, a
   refused link is retried, unless the refusal is final. The calling process waits for the providers; the
   router limits the time of each.
+
+  Only `Exosuit.Host.Linking` calls this directly, for provisional links: all other links come from the lattice's
+  records (`replace/4`).
   """
   @spec put(Instance.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
   def put(instance, link, mode \\ :strict), do: call(instance, {:put, link, mode})
 
-  @doc "Removes the links of a key, and returns them; the next call through them is refused."
+  @doc """
+  Removes the links of a key, and returns them; the next call through them is refused. Refused links of the key are
+  not retried any more. `:not_found` if there is none.
+  """
   @spec delete(Instance.t(), Link.key()) :: {:ok, [Link.t()]} | {:error, Error.t()}
   def delete(instance, key), do: call(instance, {:delete, key})
 
@@ -70,6 +105,9 @@ defmodule Exosuit.Host.Links do
   @doc """
   Reads the links that the router has refused since a provider started, and retries refused links with one of
   these changed ends. Does not block.
+
+  The reconciler calls it after each start and each update, with the id and the public key of the item. Links whose
+  configuration is missing are not retried: `replace/4` brings them when the configuration exists.
   """
   @spec look(Instance.t(), [String.t()]) :: :ok
   def look(instance, ends), do: cast(instance, {:look, ends})
@@ -86,13 +124,15 @@ defmodule Exosuit.Host.Links do
   @spec list(Instance.t()) :: [Link.t()]
   def list(instance), do: LinkTable.list(instance.tables.links)
 
-  @doc "The refused links that are retried."
+  @doc "The links that are wanted and not in force, including those whose refusal is final."
   @spec refused(Instance.t()) :: [Link.t()]
   def refused(instance) do
     for {link, _error, _at} <- LinkTable.refusals(instance.tables.links), do: link
   end
 
-  @doc "All links with their status, including refused ones."
+  @doc """
+  All links with their status, including refused ones. Reads the link table and the router's; needs no process.
+  """
   @spec statuses(Instance.t()) :: [LinkTable.status()]
   def statuses(instance) do
     LinkTable.statuses(instance.tables.links, Router.link_states(instance.router), now())

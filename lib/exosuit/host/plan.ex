@@ -1,20 +1,67 @@
 defmodule Exosuit.Host.Plan do
-  @moduledoc false
-  # Computes the steps from the present to the desired state of an application, pure. The order interrupts least:
-  # providers come last, and listening ones last of all, so that a port opens only when the actors behind it run.
+  @moduledoc """
+  Computes the steps from the present to the desired state of an application. Pure.
+
+  The steps stand in the order that interrupts least:
+
+  1. stop the items that are not wanted, and those that must be made anew
+  2. delete links that nothing replaces
+  3. specify all new items, so that a call to one that still starts waits for it
+  4. make links, so that a started item has its links
+  5. update running actors, then exchange running providers
+  6. start new items, and items that were given up: actors, then providers, and providers that listen last of all, so
+     that a port opens only when the actors behind it run
+
+  A running item is updated or exchanged, not stopped first, so that a failed change leaves it running. An item that
+  does not run has nothing to lose: it is stopped, specified and started.
+
+      iex> alias Exosuit.Host.Plan
+      iex> limits = %Exosuit.Model.Limits{memory: 65_536, queue: 10}
+      iex> code = {:file, "/srv/shop.wasm", nil}
+      iex> shop = %Exosuit.Model.ActorSpecification{id: "shop", artifact: code, limits: limits}
+      iex> nothing = %{specifications: [], links: [], idle: [], running: []}
+      iex> steps = Plan.steps(%{specifications: [shop], links: []}, nothing)
+      iex> steps == [{:specify, shop}, {:start, {:actor, "shop"}}]
+      true
+      iex> running = %{nothing | specifications: [shop], running: [{:actor, "shop"}]}
+      iex> Plan.steps(%{specifications: [shop], links: []}, running)
+      []
+      iex> more = %{shop | instances: 4}
+      iex> Plan.steps(%{specifications: [more], links: []}, running) == [{:change, more}]
+      true
+      iex> Plan.steps(%{specifications: [], links: []}, running)
+      [{:stop, {:actor, "shop"}}]
+  """
 
   alias Exosuit.Directory
   alias Exosuit.Host.Specifications
   alias Exosuit.Model.{ActorSpecification, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
 
+  @typedoc "The share of an application: its specifications and links on this host."
   @type desired :: %{specifications: [Specifications.specification()], links: [Link.t()]}
+
+  @typedoc """
+  The items of the application that this host has. `idle` are keys that no start is under way for: never tried, given
+  up, or waiting for a retry. `running` are those whose process has reported its start.
+  """
   @type current :: %{
           specifications: [Specifications.specification()],
           links: [Link.t()],
           idle: [Directory.key()],
           running: [Directory.key()]
         }
+
+  @typedoc """
+  - `{:stop, key}`: stop an item, and remove its specification
+  - `{:specify, specification}`: add a specification
+  - `{:start, key}`: start an item, and wait for its first outcome
+  - `{:change, actor}`: change the instance counts or the annotations of an actor; its code keeps running
+  - `{:update, actor}`: replace the code or settings of a running actor
+  - `{:exchange, provider}`: restart a running provider with other settings
+  - `{:unlink, key}`: delete all links of a key
+  - `{:link, link}`: make a link
+  """
   @type step ::
           {:stop, Directory.key()}
           | {:specify, Specifications.specification()}

@@ -44,7 +44,13 @@ defmodule Exosuit.Host.Providers do
   @spec options!(keyword()) :: keyword()
   def options!(options), do: Options.validate!(options, @schema)
 
-  @doc "Starts a provider."
+  @doc """
+  Starts a provider, and returns its id. Blocks the calling process until the provider has its links.
+
+  Returns `:conflict` if the host has an actor or provider of this id, or if another process holds its port or file, and
+  `:not_found` for a module that is not among the host's `:providers`. After any error, the provider has no
+  specification, and the event `provider_start_failed` has been emitted.
+  """
   @spec start(Instance.t(), String.t() | module(), keyword()) ::
           {:ok, String.t()} | {:error, Error.t()}
   def start(instance, provider, options) do
@@ -75,7 +81,9 @@ defmodule Exosuit.Host.Providers do
     end
   end
 
-  @doc "Stops a provider: closes its sockets and files."
+  @doc """
+  Stops a provider: closes its sockets and files. Its links stay, without effect. `:not_found` if there is none.
+  """
   @spec stop(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def stop(instance, id), do: Roster.stop(instance, {:provider, id})
 

@@ -1,8 +1,38 @@
 defmodule Exosuit.Host.Reconciler do
-  @moduledoc false
-  # Starts specifications that do not run. `Attempts` decides; this process carries out its actions, and monitors
-  # the processes that it started. If it is killed, its successor adopts running processes, and starts the other
-  # specifications at once.
+  @moduledoc """
+  Starts specifications that do not run, and monitors their processes.
+
+  `Exosuit.Host.Attempts` decides, this process carries out the decisions. It is the only process that starts and stops
+  actors and providers of a host, so that starts, stops and updates of an item never overlap.
+
+  ## The life of a start
+
+      run/3 ── Specifications.add ── Leases.check ── DynamicSupervisor.start_child
+                                                        │ returns at once: the process works in its `handle_continue`
+                                                        ▼
+              `{:exosuit_started, pid, compiled}`  or  `{:exosuit_failed, pid, error}`
+                  │                                        │
+      keep the compiled code, event `*_started`,       event `*_start_failed`, schedule the next try,
+      look at its links, check its health              show the reason in `Statuses`
+                  └──────────── answer the callers ────────┘
+
+  This process never waits for a start: reading and compiling happen in the started process. It waits for its other
+  children of `Exosuit.Host`, for an actor that takes an update (`Exosuit.Actor.update/3`, which does no slow work), and
+  for a provider that is stopped.
+
+  ## When a process ends
+
+  | its end | follows |
+  |---|---|
+  | a crash of an actor or provider | a `:DOWN` message; the next try at once, or by `Exosuit.Retry` |
+  | a failed start | the report decides; its `:DOWN` message is ignored |
+  | a stop | the process was forgotten before it was ended; its `:DOWN` message is ignored |
+  | a crash of this process | its successor adopts running processes, ends those that still start, and starts the rest |
+
+  A successor ends processes that still start, because they would report to the earlier process. Callers that wait
+  for the crashed process exit, and cannot know the outcome; `Exosuit.Host.Roster` handles this where an item could be
+  lost.
+  """
 
   use Exosuit.Server
 
@@ -22,18 +52,31 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   @doc """
-  Adds a specification and starts it. If it cannot start, the specification is removed again. `code` is the reference
-  of an actor's loaded code, see `Exosuit.Actor.Handover`.
+  Adds a specification and starts it. If it cannot start, the specification is removed again, and its first error is
+  returned; nothing is retried. `code` is the reference of an actor's loaded code, see `Exosuit.Actor.Handover`.
+
+  Blocks the calling process, for 310 s at most, then the caller exits. If the caller ends before the outcome, the start
+  continues, and a started item stays. Returns `:conflict` if the host has an item of this id.
   """
   @spec run(Instance.t(), Specifications.specification(), reference() | nil) ::
           :ok | {:error, Error.t()}
   def run(instance, specification, code \\ nil), do: call(instance, {:run, specification, code})
 
-  @doc "Starts the specification of this key, and waits for the outcome."
+  @doc """
+  Starts the specification of this key, and waits for the outcome of one try. After a failure, the specification stays,
+  and is retried unless the failure is final. Returns `:ok` at once if the item runs, and `:not_found` if there is no
+  such specification.
+  """
   @spec start(Instance.t(), Directory.key()) :: :ok | {:error, Error.t()}
   def start(instance, key), do: call(instance, {:start, key})
 
-  @doc "Stops the actor or provider of this key, and removes its specification."
+  @doc """
+  Stops the actor or provider of this key, and removes its specification. A stop of an absent item is `:ok`.
+
+  A running actor refuses new calls from then on, and ends when its running calls have finished; this function does not
+  wait for that. A provider, and an actor that still starts, have ended when the function returns. Callers that wait for
+  its start get `:dropped`.
+  """
   @spec stop(Instance.t(), Directory.key()) :: :ok
   def stop(instance, key), do: call(instance, {:stop, key})
 
@@ -45,6 +88,12 @@ defmodule Exosuit.Host.Reconciler do
   @doc """
   Changes the specification of a running actor, and has it serve with prepared code (`Exosuit.Actor.prepare/4`). A
   refusal changes nothing. This process serialises changes with starts and stops.
+
+  `permit` is asked again here, because the running code may have changed since the caller prepared the new code.
+  The specification is replaced before the actor takes the code, so that a crash in between restarts the new code. If
+  the actor refuses, the old specification returns. If it does not answer, it is killed, and restarts from the old one.
+
+  Returns `:unavailable` if the actor does not run.
   """
   @spec update(Instance.t(), Directory.key(), change, Actor.Compiled.t(), permit()) ::
           :ok | {:error, Error.t()}
@@ -53,7 +102,9 @@ defmodule Exosuit.Host.Reconciler do
     call(instance, {:update, key, change, compiled, permit})
   end
 
-  @doc "The state of each attempt."
+  @doc """
+  The state of each attempt, by role and id. An item that is specified and missing here was never tried.
+  """
   @spec phases(Instance.t()) :: %{optional(Directory.key()) => Attempts.phase()}
   def phases(instance), do: call(instance, :phases)
 

@@ -1,11 +1,42 @@
 defmodule Exosuit.Host.Replica do
-  @moduledoc false
-  # Makes the links of a host follow the lattice's records: watches the records, and passes changes to `Links`. This
-  # host makes its own changes with `write/4`, which waits until the change is in force here.
-  #
-  # Keeps no state that cannot be rebuilt: after a crash it re-reads both buckets. Until they are read, and while they
-  # cannot be read, the links stay as they are. Links whose records were deleted in the meantime are removed after
-  # that.
+  @moduledoc """
+  Keeps a host's links as the lattice's records say: watches the records, and passes changes to `Exosuit.Host.Links`.
+
+      bucket :data ────────────┐  watch                        replace/4
+      bucket :configurations ──┴────────► Mirror (pure) ────────────────► Links ──► router
+                                            ▲                                │
+      a change of this host ── write/4 ─────┘ known before the watch has it  └─ report: events, answers to writers
+
+  A host without NATS has the same process over `Exosuit.Lattice.Local`: its own writes are all changes that there are.
+
+  Keeps no state that cannot be rebuilt: after a crash it re-reads both buckets. Until they are read, and while they
+  cannot be read, the links stay as they are. Links whose records were deleted in the meantime are removed after
+  that.
+
+  ## The life of a write
+
+  1. `write/4` registers the calling process as a writer of some keys (`Exosuit.Host.Writers`). Changes of these keys
+     that the watch delivers wait from then on.
+  2. The calling process writes to the store, and passes the written changes with their revisions to this process.
+  3. This process notes them in its mirror, and asks `Links` to make the links of the keys as the records say.
+  4. `Links` reports each key. When all are reported, the caller gets its result, or the error of its refused link.
+
+  Step 1 exists because only the writer knows whether a refusal must be undone. Without it, the watch could deliver the
+  change first, and the link would be made with the rules for links of other hosts.
+
+  If the calling process is killed, its monitor removes it from the writers, and its keys are settled.
+
+  ## Links and configurations
+
+  Both come by two watches, so a link may arrive before its configuration. It is not in force until then. An event
+  reports the missing configuration after two seconds, once.
+
+  ## Bounds
+
+  Anybody on the bus may write records. The mirror bounds their number and bytes, and prefers records of links with an
+  end on this host. The names of local items are read once a second at most, and only when there is little room. Events
+  about unreadable and dropped records are emitted once a second at most.
+  """
 
   use Exosuit.Server, hides_state: true
 
@@ -51,13 +82,20 @@ defmodule Exosuit.Host.Replica do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @typedoc "The subject of a write: a link, the links of a key, or a configuration."
+  @typedoc """
+  The subject of a write: a link, the links of a key, or a configuration. It decides which keys wait for the writer.
+  """
   @type about :: Link.t() | Link.key() | {:configuration, String.t()}
 
   @doc """
-  Writes to the shared state by `work`, which returns the changes and a result. Then waits until this host has
-  applied the changes, and returns the result. If the router refuses a link, returns an error. The refused link is
-  retried, because other hosts may accept it. With `:strict`, it is not retried, and the caller takes it back.
+  Writes to the shared state by `work`, which returns the changes and a result. Then waits until this host has applied
+  them, and returns the result.
+
+  `work` runs in the calling process, and blocks only that. If the router refuses a link, that is an error, although the
+  record is written. The refused link is retried, because other hosts may accept it; with `:strict` it is not, and the
+  caller takes it back.
+
+  Exits if this process crashes in the meantime. The record may be written then, and the successor applies it.
   """
   @spec write(
           Instance.t(),
@@ -80,11 +118,16 @@ defmodule Exosuit.Host.Replica do
     end
   end
 
-  @doc "The records that have links of a key."
+  @doc """
+  The records that have links of a key. Blocks the calling process until the replica has handled its earlier messages.
+  """
   @spec holders(Instance.t(), Link.key()) :: [Records.key()]
   def holders(instance, key), do: call(instance, {:holders, key})
 
-  @doc "Updates the links of these keys from the lattice's records. Does not block."
+  @doc """
+  Updates the links of these keys from the lattice's records. Does not block. `Exosuit.App.Runner` calls it for links
+  that were provisional, and that the lattice's records decide about from now on.
+  """
   @spec follow(Instance.t(), [Link.key()]) :: :ok
   def follow(instance, keys) do
     GenServer.cast(Directory.via(instance.name, __MODULE__), {:follow, keys})

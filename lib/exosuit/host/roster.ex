@@ -1,6 +1,13 @@
 defmodule Exosuit.Host.Roster do
-  @moduledoc false
-  # Changes the specifications of a host: starts, stops, scales and updates. Each function waits for the outcome.
+  @moduledoc """
+  Changes the specifications of a host: starts, stops, scales and updates. Each function waits for the outcome.
+
+  `Exosuit.Host.Actors` and `Exosuit.Host.Providers` check options and read code before they call it, and
+  `Exosuit.Host.Deployment` calls it for the steps of an application. It combines the three places that have a part in a
+  change: `Exosuit.Host.Specifications` (what should run), `Exosuit.Host.Reconciler` (what runs), and the router's
+  bindings of links. It has no process: its functions run in the calling process, which may be killed between two
+  steps. Where that would lose an item, the steps run in a process of their own (`Exosuit.Host.Unattended`).
+  """
 
   alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Router}
   alias Exosuit.Actor.Handover
@@ -8,11 +15,15 @@ defmodule Exosuit.Host.Roster do
   alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications, Unattended}
   alias Exosuit.Model.{ActorSpecification, Artifact, Instances, Link, ProviderSpecification}
 
-  @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
+  @doc """
+  Adds a specification and starts it. If it cannot start, the specification is removed again.
+  """
   @spec start(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def start(instance, specification), do: Reconciler.run(instance, specification)
 
-  @doc "Starts an actor as `start/2` does, with its loaded code. The actor's process compiles the code."
+  @doc """
+  Starts an actor as `start/2` does, with its loaded code. The actor's process compiles the code.
+  """
   @spec start(Instance.t(), ActorSpecification.t(), Loaded.t()) :: :ok | {:error, Error.t()}
   def start(instance, specification, loaded) do
     Handover.lend(instance, loaded, &Reconciler.run(instance, specification, &1))
@@ -27,6 +38,11 @@ defmodule Exosuit.Host.Roster do
   @doc """
   Stops the actor or provider of this key; an actor's running calls finish first. From then on, its links apply only
   to its own code. Links of an application are deleted with the application instead.
+
+  The binding protects the data behind a link: other code that somebody starts under the freed id does not inherit the
+  access of the stopped actor. A link that `outlives` the actor is not bound. `Exosuit.Host.Linking.put/3` frees a link.
+
+  Returns `:not_found` if there is no such item.
   """
   @spec stop(Instance.t(), Exosuit.Directory.key()) :: :ok | {:error, Error.t()}
   def stop(instance, key) do
@@ -47,7 +63,10 @@ defmodule Exosuit.Host.Roster do
 
   defp bind_links(_instance, _provider), do: :ok
 
-  @doc "Changes the number of calls of an actor that may run at a time. Running calls continue."
+  @doc """
+  Changes the number of calls of an actor that may run at a time. Running calls continue. The actor keeps its groups: a
+  smaller total takes instances from the youngest (`t:Exosuit.Model.Instances.change/0`).
+  """
   @spec scale(Instance.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(instance, id, instances) do
     with {:ok, {before, _compiled}} <- Specifications.fetch(instance, {:actor, id}),
@@ -57,7 +76,7 @@ defmodule Exosuit.Host.Roster do
 
   @doc """
   Changes the instance groups of an actor. Starts the actor if it had been given up, and stops it if no group is
-  left.
+  left. If it cannot start, the groups become those from before, and the error is returned.
   """
   @spec resize(Instance.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
   def resize(instance, id, change) do
@@ -78,7 +97,10 @@ defmodule Exosuit.Host.Roster do
          do: {:error, error}
   end
 
-  @doc "Announces that an actor or provider without a specification could not start."
+  @doc """
+  Announces that an actor or provider without a specification could not start. For failures before the reconciler: an
+  unreadable file, or refused claims. The reconciler announces its own.
+  """
   @spec announce_failure(Instance.t(), Directory.key(), String.t(), map(), Error.t()) :: :ok
   def announce_failure(instance, {role, id}, reference, annotations, error) do
     fields = %{
@@ -105,7 +127,7 @@ defmodule Exosuit.Host.Roster do
 
   @doc """
   Replaces the code of a running actor. The calling process prepares the code, and waits. A failure changes
-  nothing.
+  nothing, and an event `actor_update_failed` reports it.
   """
   @spec update(Instance.t(), String.t(), Artifact.t() | Loaded.t(), Claims.permissions()) ::
           :ok | {:error, Error.t()}
@@ -122,6 +144,9 @@ defmodule Exosuit.Host.Roster do
   Applies `change` to the specification of a running actor: its code and settings. The calling process first
   tries everything that can fail, and waits. The actor serves by the old specification until the new one can
   replace it. `permit` decides by the claims of both. `loaded` is the new code, if the caller has it.
+
+  `change` is applied twice: once to prepare the code, and once in the reconciler, to the specification of that moment.
+  It must therefore not depend on anything but its argument. Code whose artifact stays the same is not compiled again.
   """
   @spec change(Instance.t(), String.t(), change, Reconciler.permit(), Loaded.t() | nil) ::
           :ok | {:error, Error.t()}
@@ -149,6 +174,9 @@ defmodule Exosuit.Host.Roster do
   If it cannot start for another reason, it is started again with the old settings, and retried until it runs:
   one of the two specifications always stays. The calling process waits; if it ends in the meantime, the work
   continues.
+
+  A provider cannot run twice at a time, because its port or its file would be taken. It is therefore away during the
+  restart, unlike an actor during an update. If the old one does not restart at once, the error has both reasons.
   """
   @spec exchange(Instance.t(), ProviderSpecification.t()) :: :ok | {:error, Error.t()}
   def exchange(instance, new) do

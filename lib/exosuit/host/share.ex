@@ -1,17 +1,31 @@
 defmodule Exosuit.Host.Share do
-  @moduledoc false
-  # The part of an application that this host runs: the specifications of its share, with their counts and their
-  # configuration. If a configuration that the application names does not exist, nothing is changed. Blocks the
-  # calling process.
+  @moduledoc """
+  The part of an application that this host runs: the specifications of its share, with their counts and their
+  configuration.
+
+  `Exosuit.App.Runner` passes the result to `Exosuit.Host.Deployment`. All functions block the calling process on the
+  lattice's store.
+
+  Configurations reach the items in two ways. Links refer to them by name, so those that the manifest defines are stored
+  in the lattice, and a later change of a stored one reaches the links at once. Actors and providers get a copy of the
+  values, which changes when the application is applied again.
+
+  If a configuration that the application names does not exist, nothing is changed.
+  """
 
   alias Exosuit.{Error, Instance, Manifest}
   alias Exosuit.Host.Configurations
   alias Exosuit.Model.{ActorSpecification, Workload}
 
-  @typedoc "The count of each workload on this host."
+  @typedoc """
+  The count of each workload on this host. A workload that is missing here does not run on this host.
+  """
   @type counts :: %{optional(String.t()) => pos_integer()}
 
-  @doc "The diagnostics of configurations that the application names and that are not stored."
+  @doc """
+  The diagnostics of configurations that the application names and that are not stored. `Exosuit.App.Manifests` reports
+  them before it stores a version. A store that cannot be reached yields no diagnostics.
+  """
   @spec missing(Instance.t(), [Manifest.stored()]) :: [Manifest.diagnostic()]
   def missing(instance, stored) do
     for {name, diagnostic} <- stored,
@@ -22,6 +36,10 @@ defmodule Exosuit.Host.Share do
   @doc """
   Returns the manifest reduced to this host's share, and stores its named configurations. If the lattice cannot be
   reached (`alone?`), they are not stored, and the links of the result contain their values.
+
+  Returns `:not_found` with the text of the diagnostic if a configuration that the application names is not stored.
+  Also returns the error of a read or write of the store, and that of `Exosuit.Host.Configurations.put/3` for values
+  that a link of this host would refuse.
   """
   @spec take(Instance.t(), Manifest.t(), counts(), alone? :: boolean()) ::
           {:ok, Manifest.t()} | {:error, Error.t()}

@@ -3,11 +3,19 @@ defmodule Exosuit.Host.Shutdown do
   Ends a whole host as its supervisor would, so that it is not started again.
 
   While it ends, `Exosuit.Drain` lets running calls finish.
+
+  A host may be a permanent child of a supervisor, a child that is not restarted, or started by hand. A permanent child
+  must be terminated by its parent, because any other end would restart it. This module finds the parent through the
+  process dictionary that OTP's supervisors keep (`$ancestors`, `$initial_call`). In the other two cases, the host's
+  topmost supervisor is stopped with `{:shutdown, :stopped}`, which tells a watcher that the host did not crash.
   """
 
   alias Exosuit.{Directory, Instance}
 
-  @doc "Begins to end the host. Returns at once, so a process of the host may call it."
+  @doc """
+  Starts the end of the host. Does not wait, so a process of the host may call it. Raises `ArgumentError` if the host
+  does not run.
+  """
   @spec begin(Instance.t()) :: :ok
   def begin(%Instance{name: name}) do
     top = Directory.fetch!(name, :host)
@@ -17,7 +25,8 @@ defmodule Exosuit.Host.Shutdown do
   end
 
   @doc """
-  Ends the host whose topmost process this is. Blocks the calling process, which must not belong to the host.
+  Ends the host of this topmost process. Blocks the calling process until the host has ended. That process must not be
+  one of the host's: each would wait for the other.
   """
   @spec end_host(pid()) :: :ok | {:error, :not_found}
   def end_host(host) do

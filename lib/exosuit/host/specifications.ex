@@ -1,13 +1,30 @@
 defmodule Exosuit.Host.Specifications do
-  @moduledoc false
-  # The table of a host's specifications, with the compiled code of their first start. This process is its only
-  # writer. The table belongs to the topmost supervisor, so that a restart of this process loses nothing.
+  @moduledoc """
+  The table of a host's specifications, with the compiled code of their first start.
+
+  This process is its only writer. The table belongs to the topmost supervisor, so that a restart of this process loses
+  nothing. All processes read it without this one: `fetch/2` and `list/1` answer while it restarts.
+
+  | row | |
+  |---|---|
+  | `{{role, id}, specification, nil}` | a provider, or an actor that has not started yet |
+  | `{{role, id}, specification, compiled}` | an actor that has started: a restart needs neither file nor compile |
+
+  An actor's entry in the router is made here, before its row: from then on, calls to it wait for its start instead of
+  being refused as unknown. The router checks the limits, and its refusal leaves the table as it was.
+
+  Writes block the calling process until this process has made them; none of them is slow.
+  """
 
   use Exosuit.Server
 
   alias Exosuit.{Directory, Error, Instance, Router}
   alias Exosuit.Model.{ActorSpecification, Instances, ProviderSpecification}
 
+  @typedoc """
+  A specification of an actor or a provider. Both share one name space of ids on a host, because links name their ends
+  by id alone.
+  """
   @type specification :: ActorSpecification.t() | ProviderSpecification.t()
 
   @spec start_link(Instance.t()) :: GenServer.on_start()
@@ -24,35 +41,53 @@ defmodule Exosuit.Host.Specifications do
   def key(%ActorSpecification{id: id}), do: {:actor, id}
   def key(%ProviderSpecification{id: id}), do: {:provider, id}
 
-  @doc "Adds a specification. If an actor or a provider has the same id, the error is `:conflict`."
+  @doc """
+  Adds a specification, without starting it. One of the same id, of either role, is a `:conflict`.
+  """
   @spec add(Instance.t(), specification()) :: :ok | {:error, Error.t()}
   def add(instance, specification), do: call(instance, {:add, specification})
 
-  @doc "Changes the instance groups of an actor. If none is left, changes nothing: the caller stops the actor."
+  @doc """
+  Changes the instance groups of an actor. Running calls continue.
+
+  Returns `:none` and changes nothing if no instance would be left: the caller stops the actor instead. Returns
+  `:not_found` if there is no such actor, and an error beyond the bounds of `Exosuit.Model.Instances`.
+  """
   @spec resize(Instance.t(), String.t(), Instances.change()) ::
           {:ok, ActorSpecification.t()} | :none | {:error, Error.t()}
   def resize(instance, id, change), do: call(instance, {:resize, {:actor, id}, change})
 
-  @doc "Changes an actor's specification in place: its instances and annotations, nothing else."
+  @doc """
+  Changes an actor's specification in place: its instances and annotations. All other fields of the argument are
+  ignored.
+  """
   @spec change(Instance.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
   def change(instance, specification), do: call(instance, {:change, specification})
 
   @doc """
-  Replaces the specification of an id, together with its prepared code, in one step.
+  Replaces the specification of an id, together with its prepared code, in one step. A start between two steps would run
+  the old code with the new settings. `:not_found` if the actor has been stopped meanwhile.
   """
   @spec replace(Instance.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
   def replace(instance, specification, compiled),
     do: call(instance, {:replace, specification, compiled})
 
-  @doc "Removes a specification; the reconciler has stopped its actor or provider."
+  @doc """
+  Removes a specification; the reconciler has stopped its actor or provider. Removes nothing from the router.
+  """
   @spec remove(Instance.t(), Directory.key()) :: :ok
   def remove(instance, key), do: call(instance, {:remove, key})
 
-  @doc "Stores the compiled result of a start, for the next start."
+  @doc """
+  Stores the compiled result of a start, for the next start. If the row has code already, or is gone, the newer state
+  stays.
+  """
   @spec keep(Instance.t(), Directory.key(), term()) :: :ok
   def keep(instance, key, compiled), do: call(instance, {:keep, key, compiled})
 
-  @doc "The specification of this key, and the compiled code of a start."
+  @doc """
+  The specification of this key, and the compiled code of a start, or `nil`. `:not_found` if the host has none.
+  """
   @spec fetch(Instance.t(), Directory.key()) ::
           {:ok, {specification(), term()}} | {:error, Error.t()}
   def fetch(instance, {role, id} = key) do

@@ -1,14 +1,31 @@
 defmodule Exosuit.Host.Statuses do
-  @moduledoc false
-  # The reasons and retry times of all specifications and options that do not run. The reconciler writes a row for
-  # each such specification, and `Exosuit.Startup` one for each option that is not applied yet. The table belongs to
-  # the topmost supervisor, so that the inventory answers while processes restart.
+  @moduledoc """
+  The reasons and retry times of everything that is specified and does not run.
+
+  The table belongs to the topmost supervisor, so that the inventory answers while processes restart. It has three
+  kinds of rows:
+
+  | key | written by | meaning |
+  |---|---|---|
+  | `{:actor \\| :provider, id}` | `Exosuit.Host.Reconciler` | why the item does not run; no row while it runs |
+  | `{:option, item}` | `Exosuit.Startup` | an item of the host's options; `:done` once it was applied |
+  | `{:provisional, link_key}` | `Exosuit.App.Runner` | a link that this host made while the lattice was unreachable |
+
+  `Exosuit.Host.Replica` removes a row of the third kind as soon as it sees a record of the link.
+
+  The number of rows is bounded by the number of specifications, options and links.
+  """
 
   alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Host.Attempts
   alias Exosuit.Model.Link
 
   @type key :: Directory.key() | {:option, term()} | {:provisional, Link.key()}
+
+  @typedoc """
+  `reason` and `error` are `nil` before the first failure. `retry_in_ms` counts from the time of the read; `nil` if
+  nothing is scheduled.
+  """
   @type status :: %{
           status: Attempts.status() | :done,
           reason: Error.reason() | nil,
@@ -33,7 +50,10 @@ defmodule Exosuit.Host.Statuses do
     :ok
   end
 
-  @doc "Notes that an item waits for its first try, unless it has a status already."
+  @doc """
+  Notes that an item waits for its first try, unless it has a status already. A status from before a crash of the
+  writer is therefore kept.
+  """
   @spec want(Instance.t(), key()) :: :ok
   def want(instance, key) do
     :ets.insert_new(instance.tables.statuses, {key, :starting, nil, nil})
@@ -47,7 +67,7 @@ defmodule Exosuit.Host.Statuses do
     :ok
   end
 
-  @doc "The status of a specification that does not run: starting, or the reason why it does not run."
+  @doc "The status of a specification that does not run. Without a row, it is `:starting`."
   @spec fetch(Instance.t(), key()) :: status()
   def fetch(instance, key) do
     case :ets.lookup(instance.tables.statuses, key) do
@@ -56,7 +76,9 @@ defmodule Exosuit.Host.Statuses do
     end
   end
 
-  @doc "The options of the host that were tried, or added, with their keys."
+  @doc """
+  The options of the host that were tried, or added, with their keys and statuses. Applied ones are `:done`.
+  """
   @spec options(Instance.t()) :: [{key(), status()}]
   def options(instance) do
     rows = :ets.match_object(instance.tables.statuses, {{:option, :_}, :_, :_, :_})

@@ -1,9 +1,18 @@
 defmodule Exosuit.Host.Unattended do
-  @moduledoc false
-  # Runs work of several steps that must not stop half-way. It has a process of its own, and so continues if
-  # the calling process ends.
+  @moduledoc """
+  Runs work of several steps that must not stop half-way. The work has a process of its own, and so continues if
+  the calling process is killed.
 
-  @doc "Runs `work` and returns its result. If `work` exits, the caller exits. Blocks the calling process."
+  The two processes are not linked. The working process is monitored, and its result is its exit reason.
+
+      iex> Exosuit.Host.Unattended.run(fn -> 1 + 1 end)
+      2
+  """
+
+  @doc """
+  Runs `work` and gives its result; exits if it does, with the same reason. Blocks the calling process without a time
+  limit.
+  """
   @spec run((() -> result)) :: result when result: term()
   def run(work) do
     {pid, monitor} = spawn_monitor(fn -> exit({:done, work.()}) end)

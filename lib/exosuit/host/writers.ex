@@ -1,11 +1,28 @@
 defmodule Exosuit.Host.Writers do
-  @moduledoc false
-  # The processes of this host that are writing links to the shared state, and the keys of links that wait for them. A
-  # watch may deliver a change to `Exosuit.Host.Replica` before the writer does, but only the writer knows whether a
-  # refusal must be undone. Therefore such a key waits for its writer, and is settled once. Pure.
+  @moduledoc """
+  The processes of this host that are writing links to the shared state, and the keys of links that wait for them. Pure.
+
+  A watch may deliver a change to `Exosuit.Host.Replica` before the writer does, but only the writer knows whether a
+  refusal must be undone. Therefore such a key waits for its writer, and is settled once.
+
+      iex> alias Exosuit.Host.Writers
+      iex> writer = make_ref()
+      iex> shop = {"shop", "wasi:keyvalue", "default"}
+      iex> cart = {"cart", "wasi:keyvalue", "default"}
+      iex> writers = Writers.add(%Writers{}, writer, [shop])
+      iex> {now, writers} = Writers.defer(writers, [shop, cart])
+      iex> now
+      [{"cart", "wasi:keyvalue", "default"}]
+      iex> {due, _writers} = Writers.remove(writers, writer)
+      iex> due
+      [{"shop", "wasi:keyvalue", "default"}]
+  """
 
   alias Exosuit.Model.Link
 
+  @typedoc """
+  `keys` has the keys of each writer, by the monitor of its process. `waiting` are keys that changed meanwhile.
+  """
   @type t :: %__MODULE__{
           keys: %{optional(reference()) => MapSet.t(Link.key())},
           waiting: MapSet.t(Link.key())
@@ -26,7 +43,9 @@ defmodule Exosuit.Host.Writers do
     {now, %{writers | waiting: Enum.into(later, writers.waiting)}}
   end
 
-  @doc "Removes a writer. Returns the keys that waited for it alone."
+  @doc """
+  Removes a writer. Returns the keys that waited for it alone; those that another writer writes wait on.
+  """
   @spec remove(t(), reference()) :: {[Link.key()], t()}
   def remove(writers, writer) do
     {keys, left} = Map.pop(writers.keys, writer, [])

@@ -4,6 +4,8 @@ defmodule Exosuit.Host.AttemptsTest do
   alias Exosuit.Error
   alias Exosuit.Host.Attempts
 
+  doctest Attempts
+
   @key {:actor, "echo"}
 
   defp running do

@@ -4,6 +4,8 @@ defmodule Exosuit.Host.PlanTest do
   alias Exosuit.Host.Plan
   alias Exosuit.Model.{ActorSpecification, Limits, Link, ProviderSpecification}
 
+  doctest Plan
+
   @actor %ActorSpecification{
     id: "a",
     artifact: {:file, "a.wasm", "DIGEST"},

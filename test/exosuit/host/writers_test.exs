@@ -3,6 +3,8 @@ defmodule Exosuit.Host.WritersTest do
 
   alias Exosuit.Host.Writers
 
+  doctest Writers
+
   @a {"a", "c:d", "default"}
   @b {"b", "c:d", "default"}
 

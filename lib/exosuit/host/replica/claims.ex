@@ -1,12 +1,19 @@
 defmodule Exosuit.Host.Replica.Claims do
-  @moduledoc false
-  # The claims of the lattice's actors and providers, as `Exosuit.Host.Replica` reads them: in the table of known
-  # claims, and in the router, which needs those of actors for calls to them.
+  @moduledoc """
+  The claims of the lattice's actors and providers, as `Exosuit.Host.Replica` reads them.
+
+  They go into two places: the table `Exosuit.Lattice.Known`, which the inventory shows, and the router, which checks
+  calls of remote actors by their claims, and knows remote actors by their call alias. Only the replica calls these
+  functions, so that both have one writer.
+  """
 
   alias Exosuit.{Instance, Router}
   alias Exosuit.Lattice.Known
 
-  @doc "Notes claims. Returns the keys of claims that were removed to make room, see `Exosuit.Lattice.Known.put/3`."
+  @doc """
+  Stores claims. Returns the keys of claims that were removed to make room, see `Exosuit.Lattice.Known.put/3`. Returns
+  `:full` if there is no room; the older claims of this key are then gone as well.
+  """
   @spec put(Instance.t(), Known.claims(), (Known.claims() -> boolean())) ::
           {:ok, [String.t()]} | :full | {:error, Exosuit.Error.t()}
   def put(instance, claims, needed?) do
@@ -22,7 +29,10 @@ defmodule Exosuit.Host.Replica.Claims do
     Router.forget_known(instance.router, key)
   end
 
-  @doc "Forgets all claims but those of these keys."
+  @doc """
+  Forgets all claims but those of these keys. The replica calls it when it has read a bucket to its end: claims whose
+  records were deleted meanwhile are not in the bucket any more.
+  """
   @spec keep(Instance.t(), MapSet.t(String.t())) :: :ok
   def keep(instance, keys) do
     for %{subject: key} <- Known.list(instance), key not in keys, do: forget(instance, key)

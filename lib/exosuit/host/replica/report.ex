@@ -1,7 +1,18 @@
 defmodule Exosuit.Host.Replica.Report do
-  @moduledoc false
-  # The events by which `Exosuit.Host.Replica` reports changes of the shared links, and errors in the records. The
-  # host that makes a link announces it to the lattice, so `changes/2` is about this host alone.
+  @moduledoc """
+  The events by which `Exosuit.Host.Replica` reports changes of the shared links, and errors in the records.
+
+  The host that makes a link announces `linkdef_set` itself. The events of this module say what happened on this host:
+
+  | event | when |
+  |---|---|
+  | `link_applied`, `link_removed` | a link of the lattice came into force here, or is no longer in force |
+  | `linkdef_set_failed` | a link has named a configuration that does not exist for two seconds |
+  | `record_refused`, `records_refused` | records cannot be read: the first at once, then a count once a second |
+  | `lattice_state_dropped` | there was no room for records: the first at once, then a count once a second |
+  | `lattice_state_lost` | the servers have lost keys of a bucket |
+  | `lattice_state_unavailable` | a bucket cannot be read |
+  """
 
   alias Exosuit.{Error, Event, Instance, Lattice}
   alias Exosuit.Host.LinkChange

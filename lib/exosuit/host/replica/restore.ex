@@ -1,7 +1,14 @@
 defmodule Exosuit.Host.Replica.Restore do
-  @moduledoc false
-  # Puts back keys that the servers of a lattice lost, from the copy of this host. Leaves out keys that have a new
-  # value by now. If a write fails, it is tried again when the next loss is reported.
+  @moduledoc """
+  Puts back keys that the servers of a lattice lost, from the copy of this host.
+
+  A bucket of JetStream that is not replicated is lost with its server. Every host has a copy of the records that it
+  reads (`Exosuit.Lattice.Mirror`), so any of them can restore the bucket. The host with the lowest id does so at once.
+  The others wait for 30 s, and then restore the keys that are still missing.
+
+  A key that has a new value by now is left as it is. If a write fails, it is tried again when the next loss is
+  reported. Claims are not restored: the hosts that run an actor or provider publish them again.
+  """
 
   alias Exosuit.Json
   alias Exosuit.Lattice.{Mirror, Session, Store}
