@@ -1,4 +1,4 @@
-//! Actors: the entry that outlives their processes, and what those publish.
+//! Actors: the entry of an actor, which outlives its processes, and the publications of these processes.
 //!
 //! An entry is in one of three states, which two watch channels hold:
 //!
@@ -24,15 +24,15 @@ use crate::admission::Admission;
 use crate::count::Count;
 use crate::{ActorLimits, refusal};
 
-/// The part of an actor that stays while its process restarts: its place, and those who wait for it.
+/// The part of an actor that stays while its process restarts: its slots, and the calls that wait for it.
 pub(crate) struct Actor {
     pub(crate) id: Id,
     pub(crate) admission: Arc<Admission>,
-    /// How many wait for it to run. Bounded, as each holds its payload.
+    /// The number of calls that wait for it to run. Bounded, because each call holds its payload.
     pub(crate) patient: Count,
-    /// Ends all that runs here or waits.
+    /// Ends all running and waiting calls.
     pub(crate) forgotten: CancellationToken,
-    /// Ends what waits. It is a child of `forgotten`.
+    /// Ends the waiting calls. It is a child of `forgotten`.
     pub(crate) closed: CancellationToken,
     running: watch::Sender<Option<Arc<Running>>>,
     /// The known reason why it will not run.
@@ -41,13 +41,13 @@ pub(crate) struct Actor {
 
 /// The publication of a process, as calls hold it.
 pub(crate) struct Running {
-    /// Tells publications of one entry apart: it counts up.
+    /// Distinguishes publications of one entry: it counts up.
     pub(crate) generation: u64,
     /// The actor in the engine.
     pub(crate) target: Arc<dyn Deliver>,
     /// Drops the calls that run here. A child of the actor's `forgotten`.
     pub(crate) stopped: CancellationToken,
-    /// Every call in it holds this structure, so its end is that of the last of them.
+    /// Every call in the publication holds this structure, so it is dropped when the last call ends.
     _last: DropGuard,
 }
 
@@ -57,7 +57,7 @@ pub struct Publication {
     pub(crate) id: Id,
     pub(crate) generation: u64,
     pub(crate) stopped: CancellationToken,
-    /// It serves no new call, and those that ran in it have ended.
+    /// Cancelled when it serves no new call, and all its calls have ended.
     pub(crate) finished: CancellationToken,
 }
 
@@ -92,7 +92,7 @@ impl Actor {
         }
     }
 
-    /// Where a call would run now.
+    /// The publication in which a call would run now.
     pub(crate) fn running(&self) -> Option<Arc<Running>> {
         self.running.borrow().clone()
     }
@@ -105,8 +105,8 @@ impl Actor {
         }
     }
 
-    /// Serves calls by `target` from now on. What served them before is given back, as nothing
-    /// foreign may be dropped under the lock of the table.
+    /// Serves calls by `target` from now on. Returns the former publication, because code of other
+    /// crates must not be dropped under the lock of the table.
     pub(crate) fn publish(
         &self,
         generation: u64,
@@ -155,16 +155,16 @@ impl Actor {
     /// Waits until it runs.
     pub(crate) async fn published(&self) {
         let mut running = self.running.subscribe();
-        // An error would say that the sender is gone, which is a field of ours.
+        // It fails only if the sender is gone, and the sender is a field of this struct.
         let _ = running.wait_for(Option::is_some).await;
     }
 
-    /// Has those who wait for it hear why they wait in vain, until it is published.
+    /// Fails the waiting calls, and later ones, with this error, until the actor is published.
     pub(crate) fn fail(&self, error: Error) {
         self.failure.send_replace(Some(error));
     }
 
-    /// Waits until it is known that it will not run, and why.
+    /// Waits until it is known that it will not run. Returns the reason.
     pub(crate) async fn failed(&self) -> Error {
         let mut failure = self.failure.subscribe();
         let found = failure.wait_for(Option::is_some).await;

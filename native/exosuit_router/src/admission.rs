@@ -1,4 +1,4 @@
-//! How many calls run in an actor, how many wait to, and how long they may take.
+//! The limits of an actor: of the calls that run in it, of those that wait, and of their time.
 //!
 //! A call that waits for its client's bytes lends its slot to other calls, so that slow clients do not delay
 //! fast ones. At most half of the instances, and at least one, are lent at a time. When the client sends again,
@@ -156,7 +156,7 @@ impl Admission {
         }
     }
 
-    /// Lends a slot, unless as many are lent as may be.
+    /// Lends a slot, unless the maximum number is lent already.
     fn lend(&self) -> bool {
         let mut limits = self.limits.lock();
         if limits.lent >= lendable(limits.current.instances) {

@@ -59,7 +59,7 @@ impl Bound {
         self.is_orphan.store(is_orphan, Ordering::Release);
     }
 
-    /// Binds what takes the place of another link to what that one is bound to.
+    /// Gives this link the bindings of the link that it replaces.
     pub(crate) fn inherit(&self, other: &Self) {
         let inherited = other.ends.lock().clone();
         let mut ends = self.ends.lock();
@@ -72,7 +72,7 @@ impl Bound {
         self.is_orphan.store(is_orphan, Ordering::Release);
     }
 
-    /// Removes all bindings: somebody has put the link again, for whatever runs at its ends.
+    /// Removes all bindings, because the link was put again, for the code that runs at its ends now.
     pub(crate) fn free(&self) {
         self.ends.lock().clear();
         self.is_orphan.store(false, Ordering::Release);
@@ -85,7 +85,7 @@ pub(crate) struct Withheld(pub(crate) HashMap<LinkKey, Vec<Absent>>);
 
 /// A withheld link.
 ///
-/// The table does not have it, for a configuration that it names is missing. Its bindings wait here.
+/// The table does not have it, because a configuration that it names is missing. Its bindings are kept here.
 pub(crate) struct Absent {
     pub(crate) target: Id,
     pub(crate) interfaces: Vec<String>,
@@ -107,7 +107,7 @@ impl Withheld {
         }
     }
 
-    /// The link is in the table again.
+    /// Removes the entry of a link that is in the table again.
     pub(crate) fn end(&mut self, link: &Link) {
         let key = link.key();
         if let Some(absent) = self.0.get_mut(&key) {

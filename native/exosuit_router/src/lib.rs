@@ -8,9 +8,9 @@
 //!    result is a `route`.
 //! 2. `admission`: does one more call fit into the actor?
 //! 3. `actor`: does the actor run, or is it worth waiting for?
-//! 4. `router`: deliver it, until its deadline or the end of what serves it.
+//! 4. `router`: deliver it, until its deadline or the end of its target.
 //!
-//! A call that had to wait in 2 or 3 is decided anew: what was allowed may not be any more.
+//! A call that had to wait in 2 or 3 is decided again, because it may no longer be allowed.
 //!
 //! ```
 //! # use std::sync::Arc;

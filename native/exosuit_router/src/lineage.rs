@@ -8,8 +8,8 @@
 //! A link that replaces a bound link, with other settings, inherits its binding: only a put frees it. The lineage of
 //! an id changes with a publication. A refused publication changes nothing.
 //!
-//! A withheld link is not in the table for now, as a configuration that it names is missing, and comes back with
-//! it. What it is bound to is kept until then, and changes as if it stood there.
+//! A withheld link is not in the table while a configuration that it names is missing. Its bindings are kept until
+//! the link returns, and change as if it were in the table.
 
 use exosuit_core::{Id, LinkKey};
 
@@ -64,8 +64,9 @@ impl Router {
         }
     }
 
-    /// Says which links of a key are withheld, by target and interfaces, before they are deleted: put again,
-    /// they are bound as they would be had they stayed. Others of the key are not, from now on.
+    /// Sets which links of a key are withheld, by target and interfaces, before they are deleted. When they are put
+    /// again, they have the bindings that they would have if they had stayed. Other links of the key are no longer
+    /// withheld.
     pub fn withhold_links(&self, key: &LinkKey, links: Vec<(Id, Vec<String>)>) {
         let mut table = self.table.write();
         let absent: Vec<_> = links

@@ -61,8 +61,8 @@ impl Names {
         self.aliases.get(alias)
     }
 
-    /// Gives an actor the names of its token in place of those of its last. A name that stays keeps
-    /// its place in the order.
+    /// Replaces the names of an actor by those of its new token. A name that stays keeps its place in
+    /// the order.
     pub(crate) fn change(&mut self, id: &Id, old: Option<&Identity>, new: &Identity) {
         let key = |identity: &Identity| identity.public_key.clone();
         self.keys
@@ -71,7 +71,7 @@ impl Names {
             .change(id, old.and_then(alias), alias(new).as_ref());
     }
 
-    /// Takes an actor's names away.
+    /// Removes the names of an actor.
     pub(crate) fn forget(&mut self, id: &Id, identity: &Identity) {
         self.keys.change(id, identity.public_key.clone(), None);
         self.aliases.change(id, alias(identity), None);

@@ -1,7 +1,7 @@
-//! The router and the other hosts: it announces what they may call here, and takes their calls.
+//! The router and the other hosts: it announces the targets that they may call here, and takes their calls.
 //!
-//! The other hosts are behind the trait `Elsewhere`: `exosuit_lattice` subscribes to the subjects of what is
-//! announced, and NATS spreads calls over all hosts that announced the same name. An actor is announced from its
+//! The other hosts are behind the trait `Elsewhere`: `exosuit_lattice` subscribes to the subjects of the announced
+//! targets, and NATS spreads calls over all hosts that announced the same name. An actor is announced from its
 //! first publication on, also while it restarts, unless it was given up; a provider while it runs.
 
 use std::sync::{Arc, Weak};
@@ -13,8 +13,8 @@ use crate::router::Announced;
 use crate::{Router, refusal};
 
 impl Router {
-    /// Sends calls that find no target on this host to `elsewhere`, in place of a former one.
-    /// Announces to it what can be called here, now and after each change.
+    /// Sends calls without a target on this host to `elsewhere`, which replaces a former one. Announces to it
+    /// the targets of this host, now and after each change.
     pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
         let mut announced = self.announced.lock();
         announced.clear();

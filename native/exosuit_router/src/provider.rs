@@ -1,4 +1,4 @@
-//! A provider as the table knows it. Each call to its capability ends in bounded time.
+//! A provider in the table. Each call to its capability ends in bounded time.
 //!
 //! Capabilities are foreign code: built-in providers with sockets and files, or processes in Elixir that may be
 //! stuck. The router waits for none of them longer than `provider_timeout`, since a wait holds the lock of a link.
@@ -18,7 +18,7 @@ pub(crate) struct Provider {
     pub(crate) id: Id,
     /// `V…`, unless that is its id.
     pub(crate) key: Option<Id>,
-    /// Tells registrations apart. It is never 0.
+    /// Distinguishes registrations. It is never 0.
     pub(crate) number: u64,
     pub(crate) capability: Arc<dyn Capability>,
     pub(crate) contracts: Vec<Contract>,

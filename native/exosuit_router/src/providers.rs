@@ -7,7 +7,7 @@ use exosuit_core::Id;
 
 use crate::provider::Provider;
 
-/// No id of one is the key of another, and no two have the same key.
+/// The id of a provider is never the key of another one, and all keys are different.
 #[derive(Default)]
 pub(crate) struct Providers {
     by_id: HashMap<Id, Arc<Provider>>,
@@ -26,12 +26,12 @@ impl Providers {
         self.by_id.get(name).or_else(keyed)
     }
 
-    /// All of them, in no order.
+    /// All providers, in no particular order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.by_id.values()
     }
 
-    /// Puts in one whose names are free.
+    /// Adds a provider whose names are free.
     pub(crate) fn insert(&mut self, provider: &Arc<Provider>) {
         let id = &provider.id;
         if let Some(key) = &provider.key {
@@ -40,7 +40,7 @@ impl Providers {
         self.by_id.insert(id.clone(), Arc::clone(provider));
     }
 
-    /// Takes one out, with its key.
+    /// Removes a provider, with its key.
     pub(crate) fn remove(&mut self, id: &Id) -> Option<Arc<Provider>> {
         let provider = self.by_id.remove(id)?;
         if let Some(key) = &provider.key {

@@ -1,4 +1,4 @@
-//! The words of refusals. Those about links and claims begin as guests of the OTP era know them.
+//! The texts of refusals. Texts about links and claims begin like those of the OTP era, which guests may know.
 //!
 //! One function for each refusal, so that a code and its text are in one place. Every text names both ends and, as
 //! far as that is known, what to change. Words of a guest are quoted and cut: a guest chooses the names that it
@@ -11,7 +11,7 @@ use exosuit_core::{Code, Contract, Error, Id, Link, Target};
 /// A longer text of a guest's is cut: past every key, contract and alias.
 const MAX_QUOTED: usize = 255;
 
-/// A guest's own text, fit to stand in a message.
+/// Quotes a text of a guest for a message.
 pub(crate) fn quote(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_QUOTED)]
         .escape_debug()

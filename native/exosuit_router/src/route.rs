@@ -19,7 +19,7 @@ pub(crate) enum Route {
     Elsewhere(Box<Departure>),
 }
 
-/// How far a call may go.
+/// The hosts that a call may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Not beyond this host, because it came from another one.

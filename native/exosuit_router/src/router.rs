@@ -230,7 +230,7 @@ impl Router {
         links.map(|linked| Arc::clone(&linked.link)).collect()
     }
 
-    /// The providers that run, with what they implement.
+    /// The running providers, with the contracts that they implement.
     pub fn providers(&self) -> Vec<(Id, Vec<Contract>)> {
         let table = self.table.read();
         let providers = table.providers.all();
@@ -376,7 +376,7 @@ impl Router {
         }
     }
 
-    /// How far calls from this host may go. A host that stops prefers its own targets.
+    /// The hosts that calls from this host may reach. A host that stops prefers its own targets.
     fn reach(&self) -> Reach {
         if self.options.local_first || self.in_flight.is_withdrawn() {
             Reach::HereFirst

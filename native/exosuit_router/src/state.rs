@@ -8,7 +8,7 @@ use crate::links::Linked;
 use crate::table::Table;
 use crate::{Router, refusal};
 
-/// A link, and what became of it.
+/// A link and its status.
 #[derive(Debug, Clone)]
 pub struct LinkState {
     /// The link.
@@ -29,7 +29,7 @@ pub enum LinkStatus {
 }
 
 impl Router {
-    /// Every link with what became of it, but for those that are being deleted.
+    /// Every link with its status, except for links that are being deleted.
     pub fn link_states(&self) -> Vec<LinkState> {
         let table = self.table.read();
         let links = table.links.all().filter(|linked| !linked.is_revoked());
