@@ -12,6 +12,21 @@ defmodule Exosuit.Event do
   of this struct and the name of the `:host`; its measurement is `:system_time`.
 
   `Exosuit.Event.Types` has all types and the fields of their `data`; `guides/events.md` lists them.
+
+  ## The life of an event
+
+      a process of the host ── Lattice.announce(instance, %Event.ActorStarted{…})
+                                   │ new/2: id, source, time
+                                   ▼
+            subscribers in this VM: {:exosuit_event, event}    over NATS: the lattice, for each generation of tools
+                 │
+                 ├── Edge.EventLogger      a line in the log
+                 ├── Edge.EventForwarder   :telemetry, claims, peers
+                 ├── App.Shares            a look at the workloads
+                 └── the app that embeds the host (`Exosuit.subscribe/1`)
+
+  Events are facts and no commands: nothing waits for a subscriber, and a lost event changes nothing that runs. Whoever
+  needs the present state reads it (`Exosuit.inventory/1`), and takes an event as a reason to read again.
   """
 
   alias Exosuit.Event.Types
@@ -29,7 +44,13 @@ defmodule Exosuit.Event do
 
   @prefix "com.wasmcloud.lattice."
 
-  @doc "Returns an event of now, from a struct of `Exosuit.Event.Types`. `source` is the public key of the host."
+  @doc """
+  Returns an event of now, from a struct of `Exosuit.Event.Types`. `source` is the public key of the host.
+
+      iex> event = Exosuit.Event.new("N1", %Exosuit.Event.HostStopped{labels: %{"zone" => "eu"}})
+      iex> {event.type, event.source, event.data}
+      {"host_stopped", "N1", %{labels: %{"zone" => "eu"}}}
+  """
   @spec new(String.t(), Types.fact()) :: t()
   def new(source, %module{} = fact) do
     %__MODULE__{
@@ -44,7 +65,8 @@ defmodule Exosuit.Event do
   @doc """
   Returns the CloudEvent as a map that can be encoded as JSON.
 
-      iex> event = %Exosuit.Event{id: "1", source: "N1", type: "actor_started", time: ~U[2026-01-01 12:00:00Z], data: %{}}
+      iex> time = ~U[2026-01-01 12:00:00Z]
+      iex> event = %Exosuit.Event{id: "1", source: "N1", type: "actor_started", time: time, data: %{}}
       iex> cloud_event = Exosuit.Event.to_cloud_event(event)
       iex> {cloud_event.type, cloud_event.time}
       {"com.wasmcloud.lattice.actor_started", "2026-01-01T12:00:00Z"}

@@ -1,10 +1,38 @@
 defmodule Exosuit.Up do
-  @moduledoc false
-  require Logger
+  @moduledoc """
+  `exosuit up`: one host in the foreground, with the applications of its manifests. The command line checks the
+  arguments and passes them as JSON in `EXOSUIT_UP`. At SIGTERM, which the script also sends for Ctrl-C, the VM
+  ends in order: the host is a child of this application, and drains.
 
-  # `exosuit up`: one host in the foreground, with the applications of its manifests. The command line checks the
-  # arguments and passes them as JSON in `EXOSUIT_UP`. At SIGTERM, which the script also sends for Ctrl-C, the VM
-  # ends in order: the host is a child of this application, and drains.
+  ## The life of `exosuit up`
+
+  1. The arguments become options: defaults, then the environment, then the arguments, of which the later prevail.
+  2. All manifests are parsed. A mistake in any of them ends the VM with status 1, before anything runs.
+  3. The host starts, as a temporary child of `Exosuit.Supervisor`.
+  4. It waits for its first connection, for a bounded time. Without one it goes on.
+  5. Applications that an earlier start named and this one does not are undeployed.
+  6. The manifests are applied, one after the other. What failed is added to the items of the host, which retries them.
+  7. `ready` is printed, and the process waits for the end of the host (`Exosuit.Up.Watch`).
+
+  | end | status of the VM |
+  |---|---|
+  | SIGTERM, or the command to stop the host | 0 |
+  | wrong arguments or manifests | 1 |
+  | everything was refused, and no lattice can send anything else | 1 |
+  | the host crashed | 1, with the last reason |
+
+  A crashed host is not started again: it would be empty, as its commands are forgotten. The VM ends, and its own
+  supervisor (systemd, a container) decides.
+
+  ## Defaults
+
+  `exosuit up` is meant for a developer's machine, and for an application that is deployed with its host. So it trusts
+  every issuer unless told otherwise, but refuses to do so if the NATS servers are on another machine: everybody who
+  reaches those could start code here. It lets the lattice start only files beside its manifests, and keeps its data
+  beside the first one.
+  """
+
+  require Logger
 
   alias Exosuit.{
     App,
@@ -25,7 +53,10 @@ defmodule Exosuit.Up do
   # The host's name. It is the only host of its VM.
   @host Exosuit.Up
 
-  @doc "Runs until the VM is stopped. If nothing can be started, ends the VM with status 1."
+  @doc """
+  Runs until the VM is stopped. If nothing can be started, prints why and ends the VM with status 1. The script of the
+  release calls it.
+  """
   @spec main() :: :ok | no_return()
   def main do
     with {:ok, request} <- request(System.get_env("EXOSUIT_UP")),
@@ -41,6 +72,9 @@ defmodule Exosuit.Up do
   @doc """
   Starts the host of this VM, and applies the manifests. If a manifest has a mistake, nothing starts. If a part
   cannot start, its error is printed, and the other parts run. If no part can start, the host stops.
+
+  Returns the pid of the host. The error is `{:manifests, diagnostics}` for mistakes in manifests, and another term for
+  a host that could not start; `failed/1` prints both. Blocks the calling process until all manifests were applied once.
   """
   @spec run(keyword(), [Path.t()]) :: {:ok, pid()} | {:error, term()}
   def run(options, manifests) do

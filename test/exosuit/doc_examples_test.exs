@@ -13,6 +13,7 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Model.Shape
   doctest Exosuit.Error
   doctest Exosuit.Event
+  doctest Exosuit.Event.Types
   doctest Exosuit.Host.ActorOptions
   doctest Exosuit.Host.Facts
   doctest Exosuit.Host.LinkChange

@@ -1,11 +1,24 @@
 defmodule Exosuit.Edge.ClaimsPublisher do
-  @moduledoc false
-  # Writes the claims and public keys of this host's actors and providers to the lattice: those of each one when it
-  # starts, and all of them when the host is connected (again). Equal records, and records of a greater revision,
-  # stay unchanged.
-  #
-  # Each write waits for a server. If one fails, the rest is not tried; after a delay of `Exosuit.Retry`, all are
-  # tried again.
+  @moduledoc """
+  Writes the claims and public keys of this host's actors and providers to the lattice: those of each one when it
+  starts, and all of them when the host is connected (again). Equal records, and records of a greater revision,
+  stay unchanged.
+
+  Tools of wasmCloud read these records to show names, issuers and aliases of actors, and to find the public key of a
+  provider by its reference. Hosts of the lattice read them as well (`Exosuit.Host.Replica`). An unsigned actor has no
+  claims, and nothing is written for it.
+
+  Each write waits for a server. If one fails, the rest is not tried; after a delay of `Exosuit.Retry`, all are
+  tried again. While that timer runs, single starts are not written: their records are among all.
+
+  | message | from | writes |
+  |---|---|---|
+  | `{:register, {role, id}}` | `notice/2`, after a start or an update | that one |
+  | `:register_all` | `notice/2`, after a connection, or if the bucket lost records | all that runs |
+  | `:register_all` | its own timer, after a failure | all that runs |
+
+  The process runs only in a lattice of several hosts. If it crashes, it begins with all records again.
+  """
 
   use Exosuit.Server
 
@@ -25,7 +38,10 @@ defmodule Exosuit.Edge.ClaimsPublisher do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "Passes on an event of this host about a start. Does not wait."
+  @doc """
+  Passes on an event of this host that concerns claims: a start, an update, a connection, or lost records. Ignores all
+  others. Does not wait.
+  """
   @spec notice(Instance.t(), Event.t()) :: :ok
   def notice(instance, %Event{type: type, data: %{id: id}}) when is_map_key(@starts, type) do
     GenServer.cast(Directory.via(instance.name, __MODULE__), {:register, {@starts[type], id}})

@@ -1,8 +1,25 @@
 defmodule Exosuit.Edge.EventForwarder do
-  @moduledoc false
-  # Handles the notices of the data plane (`{:exosuit_notice, notice}`): a failed call becomes an event, and a guest's
-  # log line goes to `EventLogger`. Forwards every event of the host to the processes of its edge that need it, and to
-  # `:telemetry` if it is loaded. Does not wait for them.
+  @moduledoc """
+  Handles the notices of the data plane (`{:exosuit_notice, notice}`): a failed call becomes an event, and a guest's
+  log line goes to `EventLogger`. Forwards every event of the host to the processes of its edge that need it, and to
+  `:telemetry` if it is loaded. Does not wait for them.
+
+      data plane ──notices──► EventForwarder ──facts──► Lattice.announce ──► subscribers, the lattice
+                                    │  ▲                                         │
+                       lines of guests │ └──────────── events of the host ◄──────┘
+                                    ▼  └──► PeerMonitor, ClaimsPublisher, :telemetry
+                               EventLogger
+
+  A notice becomes an event by the same way as a fact of an Elixir process, so that subscribers need not know where a
+  fact comes from. This process subscribes to the events as everybody may, and gets those that it made as well.
+
+  Handlers of `:telemetry` run in this process. A handler that blocks delays the notices; the data plane counts those
+  that it must drop in the meantime, and says how many (`notices_dropped`). A handler that raises is removed by
+  `:telemetry` itself.
+
+  While this process restarts, notices are lost. Events are not: the lattice and all other subscribers get them without
+  it.
+  """
 
   use Exosuit.Server
 

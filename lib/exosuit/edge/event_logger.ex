@@ -1,11 +1,32 @@
 defmodule Exosuit.Edge.EventLogger do
-  @moduledoc false
-  # Writes the host's events and its guests' lines to the log. The same failure is logged once a second at
-  # most, with a count.
-  #
-  # Logging may block while nobody reads a terminal or a pipe, so it has a process of its own. Its mailbox is
-  # bounded: beyond a number of waiting messages, events (see `Exosuit.Lattice.Events`) and lines are dropped, and
-  # their number is logged when the log continues.
+  @moduledoc """
+  Writes the host's events and its guests' lines to the log. The same failure is logged once a second at
+  most, with a count.
+
+  Logging may block while nobody reads a terminal or a pipe, so it has a process of its own. Its mailbox is
+  bounded: beyond a number of waiting messages, events (see `Exosuit.Lattice.Events`) and lines are dropped, and
+  their number is logged when the log continues.
+
+  ## Repeated failures
+
+  A client can cause `invocation_failed` as often as it likes, so that this event is counted. The first one of a source,
+  a target and a reason is logged at once. Further ones within a second are counted, and the count is logged at its end.
+  Of more than 100 different failures in a second, the others are counted as one.
+
+  ## Bounds
+
+  | what | bound | beyond it |
+  |---|---|---|
+  | lines of guests that wait | 4 096 messages in the mailbox | dropped, and counted by the sender |
+  | events that wait | 10 000 messages in the mailbox | dropped, and counted (`Exosuit.Lattice.Events`) |
+  | distinct failures in a second | 100 | counted together |
+
+  The sender looks at the length of the mailbox, so that a full one costs no message. A guest's own limit of lines
+  (`limits.log`) is enforced before, in the data plane.
+
+  When the host stops, `terminate/2` writes the events that wait: the last facts about a host are often the reason why
+  somebody reads its log.
+  """
 
   use Exosuit.Server
 

@@ -1,8 +1,20 @@
 defmodule Exosuit.Edge.Heartbeat do
-  @moduledoc false
-  # Sends heartbeats at regular intervals, with the actors and providers of the host, so that other hosts notice if
-  # it is lost. Sends one more heartbeat when another process asks for it, and when the host is connected again,
-  # because events were lost in the meantime.
+  @moduledoc """
+  Sends heartbeats at regular intervals, with the actors and providers of the host, so that other hosts notice if
+  it is lost. Sends one more heartbeat when another process asks for it, and when the host is connected again,
+  because events were lost in the meantime.
+
+  The heartbeat is that of wasmCloud: an event `host_heartbeat`, which tools and hosts of both generations read
+  (`Exosuit.Edge.PeerMonitor`). It is not the beat of `Exosuit.App.Beat`, which is smaller, comes every two seconds, and
+  decides where applications run.
+
+  - The interval is the option `heartbeat_interval` of the host.
+  - Two heartbeats have a second between them, or the interval if it is shorter. `beat/1` only makes the next one come
+    earlier.
+  - Without a connection, and while the host leaves the lattice, none is sent, and the timer goes on.
+  - With the first heartbeat of its life over a connection, the host tells the lattice that it started. With each, it
+    tells how many of its events could not be sent before.
+  """
 
   use Exosuit.Server
 

@@ -5,6 +5,17 @@ defmodule Exosuit.Edge.LogLines do
   The table has a level and a text for each type of event. `{field}` is a field of the event. A part in brackets
   is left out if a field in it is absent or empty. A type without a line, or a field that the type does not
   have, does not compile.
+
+      Event.HostLost => {:warning, "host [{friendly_name} ]({host_id}) is lost"}
+
+  The table is checked and cut into parts at compile time, so that a line costs no parsing. An optional field may stand
+  in brackets alone, because it may be absent.
+
+  The log is for people who run hosts. So a level says who should act: `:error` something does not work and needs
+  somebody, `:warning` it may, `:info` the course of things, `:debug` what repeats by itself.
+
+  Guests choose their lines and parts of errors. `guest/3` and `text/1` replace control characters, so that a guest can
+  neither forge a second line nor move the cursor of a terminal.
   """
 
   require Logger
@@ -103,7 +114,7 @@ defmodule Exosuit.Edge.LogLines do
     end
   end
 
-  @doc "A line that a guest wrote."
+  @doc "Logs a line that a guest wrote, with the name of its actor in front and in the metadata (`actor`)."
   @spec guest(String.t(), Logger.level(), String.t()) :: :ok
   def guest(actor, level, text) do
     Logger.log(level, fn -> {"[#{actor}] #{plain(text)}", actor: actor} end)
@@ -125,11 +136,23 @@ defmodule Exosuit.Edge.LogLines do
     Logger.warning(fn -> "#{text(event)} (and #{count} more like it)" end)
   end
 
-  @doc "The level at which events of a type are logged."
+  @doc """
+  The level at which events of a type are logged. Raises for a type that is not in the table.
+
+      iex> Exosuit.Edge.LogLines.level("host_lost")
+      :warning
+  """
   @spec level(String.t()) :: Logger.level()
   def level(type), do: type |> line() |> elem(0)
 
-  @doc "The line for an event."
+  @doc """
+  The line for an event, without control characters.
+
+      iex> data = %{host_id: "N1", friendly_name: nil}
+      iex> event = %Exosuit.Event{id: "1", source: "N2", type: "host_lost", time: DateTime.utc_now(), data: data}
+      iex> Exosuit.Edge.LogLines.text(event)
+      "host (N1) is lost"
+  """
   @spec text(Event.t()) :: String.t()
   def text(%Event{type: type, data: data}) do
     {_level, sections} = line(type)

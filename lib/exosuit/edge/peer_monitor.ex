@@ -1,8 +1,33 @@
 defmodule Exosuit.Edge.PeerMonitor do
-  @moduledoc false
-  # Receives the heartbeats of the other hosts of the lattice, of either generation, and stores the hosts in
-  # `Exosuit.Lattice.Peers`. A host that misses two heartbeats is lost. Also announces changes of the shared links
-  # by other programs: if no host has announced a change for a while, the first host announces it.
+  @moduledoc """
+  Receives the heartbeats of the other hosts of the lattice, of either generation, and stores the hosts in
+  `Exosuit.Lattice.Peers`. A host that misses two heartbeats is lost. Also announces changes of the shared links
+  by other programs: if no host has announced a change for a while, the first host announces it.
+
+  These heartbeats are wasmCloud's, and serve people, tools and calls: `Exosuit.hosts/1`, the names of hosts in
+  messages, and whether calls may carry a MAC. Other beats decide where applications run (`Exosuit.App.Beat`).
+
+  ## Changes of links
+
+  A program may write a link into the shared bucket and announce nothing. Tools that follow events would miss it. So
+  each host that sees such a change by its watch may have to announce it, but one of them only:
+
+      link_applied on this host ──► is it the first host, by id? ──► waits 10 s ──► announces linkdef_set
+                                                                       │
+                    linkdef_set heard in the meantime, or just before ─┴──► nothing to do
+
+  An event may arrive before this host has applied the change. Therefore the changes that were heard of are remembered
+  for 10 s as well (`told`).
+
+  ## Bounds
+
+  - 1 000 concurrent changes in each direction. Of more, some are announced twice or not at all, which does no harm
+  - the table of hosts has its own bounds. A host beyond them is ignored, and one event `hosts_ignored` says so until
+    there is room again
+
+  Everybody who reaches the NATS servers can send heartbeats. They decide nothing but what people see, and whether a
+  MAC is tried; the data plane checks each call by itself.
+  """
 
   use Exosuit.Server
 

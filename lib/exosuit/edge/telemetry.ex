@@ -1,6 +1,13 @@
 defmodule Exosuit.Edge.Telemetry do
-  @moduledoc false
-  # Executes events with `:telemetry`, in an app that has that package. Exosuit itself needs no package.
+  @moduledoc """
+  Executes events with `:telemetry`, in an app that has that package. Exosuit itself needs no package.
+
+  Each event of a host is executed as `[:exosuit, :event]`. The measurements are `%{system_time: time}`, in native
+  units; the metadata are the fields of `Exosuit.Event` and `:host`, the name of the host. Handlers run in the process
+  of `Exosuit.Edge.EventForwarder`, and should hand slow work to another one.
+
+      :telemetry.attach("shop", [:exosuit, :event], &MyApp.Metrics.handle/4, nil)
+  """
 
   alias Exosuit.Event
 

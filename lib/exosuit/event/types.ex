@@ -9,6 +9,16 @@ defmodule Exosuit.Event.Types do
 
   `guides/events.md` is made from this table. To add a type: add a row, a line in `Exosuit.Edge.LogLines`, and
   run `EXOSUIT_WRITE_GUIDES=1 mix test test/exosuit/event/reference_test.exs`.
+
+  ## How the table is read
+
+  A row has a struct, a type, the sentence for the guide, and two lists of fields: required ones, which a struct must
+  have, and optional ones. A field in a list is a key of `@fields`, where its form and meaning are. A pair there
+  (`source: {:text, "the caller"}`) gives the field another meaning for this type. So a field that several types have in
+  common is described once, and means the same everywhere.
+
+  Each row becomes a module with a struct, its type `t`, docs, and `new/1`. Facts of the data plane come from Rust as a
+  name and a map; `cast/2` makes a struct of them, and a test compares the table with Rust's.
   """
 
   alias Exosuit.Event
@@ -16,7 +26,14 @@ defmodule Exosuit.Event.Types do
   @typedoc "A struct of one of the types."
   @type fact :: struct()
 
-  @typedoc "The form of a field."
+  @typedoc """
+  The form of a field.
+
+  - `:text`, `:texts`: a text, a list of texts; `:word`: an atom of a fixed set
+  - `:number`, `:flag`: an integer, true or false
+  - `:map`: texts by texts; `:maps`: a list of maps; `:claims`: the claims of an actor, or `nil`
+  - `…_or_nil`: the field is always there, and may be empty
+  """
   @type form ::
           :text
           | :text_or_nil
@@ -29,7 +46,10 @@ defmodule Exosuit.Event.Types do
           | :maps
           | :claims
 
+  @typedoc "A field of a type. The data of an event always has a required field, and an optional one if it has a value."
   @type field :: %{name: atom(), form: form(), meaning: String.t(), required?: boolean()}
+
+  @typedoc "A type: its section in the guide, its struct, its name, when it is sent, and its fields."
   @type description :: %{
           section: String.t(),
           module: module(),
@@ -357,13 +377,27 @@ defmodule Exosuit.Event.Types do
   @spec fields() :: %{atom() => {form(), String.t()}}
   def fields, do: @fields
 
-  @doc "The name of a struct's type: `\"actor_started\"`."
+  @doc """
+  The name of a struct's type.
+
+      iex> Exosuit.Event.Types.type(Exosuit.Event.ActorStarted)
+      "actor_started"
+  """
   @spec type(module()) :: String.t()
   for %{module: module, type: type} <- @descriptions do
     def type(unquote(module)), do: unquote(type)
   end
 
-  @doc "The fields of a struct for `Exosuit.Event`: optional ones without a value are left out."
+  @doc """
+  The fields of a struct for `Exosuit.Event`: optional ones without a value are left out.
+
+      iex> alias Exosuit.Event
+      iex> failed = %Event.StartupFailed{option: "actors[0]", reason: :io, error: "no such file"}
+      iex> Map.has_key?(Event.Types.data(failed), :after_ms)
+      false
+      iex> Event.Types.data(%{failed | after_ms: 1_000}).after_ms
+      1000
+  """
   @spec data(fact()) :: %{optional(atom()) => term()}
   def data(%module{} = fact) do
     optional = optional(module)
@@ -374,7 +408,16 @@ defmodule Exosuit.Event.Types do
     )
   end
 
-  @doc "The struct of a type by its name, with these fields. `:error` if the table has no such type or fields."
+  @doc """
+  The struct of a type by its name, with these fields. `:error` if the table has no such type or fields. A name from
+  outside makes no atom.
+
+      iex> alias Exosuit.Event
+      iex> Event.Types.cast("config_set", %{config_name: "db"})
+      {:ok, %Event.ConfigSet{config_name: "db"}}
+      iex> Event.Types.cast("config_set", %{})
+      :error
+  """
   @spec cast(String.t(), %{optional(atom()) => term()}) :: {:ok, fact()} | :error
   def cast(type, data) do
     with {:ok, module} <- Map.fetch(@modules, type),

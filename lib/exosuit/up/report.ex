@@ -1,10 +1,28 @@
 defmodule Exosuit.Up.Report do
-  @moduledoc false
-  # The output of `exosuit up`: facts on stdout, errors and warnings on stderr.
+  @moduledoc """
+  The output of `exosuit up`: facts on stdout, errors and warnings on stderr.
+
+  People read it in a terminal, and scripts wait for the line `ready`. Each function prints, and decides nothing. Lines
+  about a manifest are indented below its path:
+
+      exosuit 1.0.0: host NAB…, lattice default
+      app.yaml asks for:
+        counter-counter: up to 1 calls at a time in all, over all hosts
+      connected to the lattice
+      app.yaml:
+        actor counter-counter (counter 0.1.0, revision 1, issuer A…)
+        provider counter-http 127.0.0.1:8080
+        refused: provider counter-db: … (next try in 2 s)
+      ready; Ctrl-C stops
+  """
 
   alias Exosuit.{Error, Manifest}
   alias Exosuit.Lattice.{Bus, Session}
 
+  @doc """
+  Prints which host runs, and the options that let more code run than the default would. `inventory` is that of
+  `Exosuit.Host.Inventory.take/1`.
+  """
   @spec host(map(), keyword()) :: :ok
   def host(inventory, options) do
     IO.puts("exosuit #{version()}: host #{inventory.host_id}, lattice #{inventory.lattice}")
@@ -79,6 +97,10 @@ defmodule Exosuit.Up.Report do
     )
   end
 
+  @doc """
+  Prints the steps of an applied manifest, each failed one on stderr with its reason, and when it is tried again.
+  `inventory` has what runs after the steps.
+  """
   @spec applied(Path.t(), [tuple()], [map()], map()) :: :ok
   def applied(path, outcomes, warnings, inventory) do
     diagnostics(warnings)
@@ -86,14 +108,17 @@ defmodule Exosuit.Up.Report do
     Enum.each(outcomes, &outcome(&1, inventory))
   end
 
+  @doc "Prints that all manifests were applied, or that their failed parts are tried again."
   @spec ready() :: :ok
   def ready, do: IO.puts("ready; Ctrl-C stops")
 
+  @doc "Prints the mistakes and warnings of manifests on stderr."
   @spec diagnostics([map()]) :: :ok
   def diagnostics(diagnostics) do
     Enum.each(diagnostics, &IO.puts(:stderr, "#{&1.severity}: #{&1.text}"))
   end
 
+  @doc "Prints on stderr why `exosuit up` ends."
   @spec failure(String.t()) :: :ok
   def failure(text), do: IO.puts(:stderr, "error: #{text}")
 

@@ -1,15 +1,28 @@
 defmodule Exosuit.Up.Watch do
-  @moduledoc false
-  # Waits for the end of a host, and decides whether it was stopped or crashed. A supervisor that gives up ends
-  # with `:shutdown`, like a stopped one. This counts as a crash, unless the VM is stopping or
-  # `Exosuit.Host.Shutdown.end_host/1` has stopped the host.
+  @moduledoc """
+  Waits for the end of a host, and decides whether it was stopped or crashed. A supervisor that gives up ends
+  with `:shutdown`, like a stopped one. This counts as a crash, unless the VM is stopping or
+  `Exosuit.Host.Shutdown.end_host/1` has stopped the host.
+
+  | the host ended with | the VM | result |
+  |---|---|---|
+  | `{:shutdown, :stopped}` | | `:stopped` |
+  | `:shutdown` | is stopping | `:stopped` |
+  | `:shutdown` | goes on | `{:fell, why}`: the last child that ended, with its reason |
+  | another reason | | `{:fell, why}` |
+
+  A supervisor that gives up does not say why. So the caller monitors the children of the host as well, and remembers
+  the one that ended last before the supervisor began to end the others. After each end, it looks for the child's
+  successor and monitors that.
+  """
 
   @enforce_keys [:host, :monitor]
   defstruct [:host, :monitor, :last, children: %{}, ending?: false]
 
+  @typedoc "How the host ended; after a crash with a reason for people."
   @type ending :: :stopped | {:fell, String.t()}
 
-  @doc "Blocks the calling process until the host has ended."
+  @doc "Blocks the calling process until the host has ended. `host` is the pid of its topmost supervisor."
   @spec await(pid()) :: ending()
   def await(host) do
     loop(watch_children(%__MODULE__{host: host, monitor: Process.monitor(host)}))

@@ -64,7 +64,7 @@ defmodule Exosuit.App.BeatTest do
     labels = %{"k" => String.duplicate("v", 8_192)}
     options = [name: __MODULE__, trusted_issuers: :any]
 
-    assert_raise ArgumentError, ~r/less in :labels: .* 8192 bytes/, fn ->
+    assert_raise ArgumentError, ~r/:labels is too large: .* 8192 bytes/, fn ->
       Exosuit.Config.new!([labels: labels] ++ options)
     end
   end

@@ -7,6 +7,8 @@ defmodule Exosuit.Edge.LogLinesTest do
   alias Exosuit.Edge.LogLines
   alias Exosuit.Event
 
+  doctest LogLines
+
   @hostile "ä\e[2J\nforged"
   @harmless ~S(ä\e[2J\nforged)
 
