@@ -58,6 +58,7 @@ defmodule Exosuit.App do
   alias Exosuit.App.{Manifests, Progress, Reader, Record, RecordStore, Shares, Versions}
   alias Exosuit.Model.Digest
 
+  @typedoc "The name of a host that runs in this VM: its option `:name`."
   @type host :: atom()
 
   @typedoc """

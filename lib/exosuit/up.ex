@@ -11,7 +11,8 @@ defmodule Exosuit.Up do
   3. The host starts, as a temporary child of `Exosuit.Supervisor`.
   4. It waits for its first connection, for a bounded time. Without one it goes on.
   5. Applications that an earlier start named and this one does not are undeployed.
-  6. The manifests are applied, one after the other. What failed is added to the items of the host, which retries them.
+  6. The manifests are applied, one after the other. A manifest that cannot be applied now is added to the items of the
+     host, which are tried again. Failed parts of an applied manifest are tried again by the host as well.
   7. `ready` is printed, and the process waits for the end of the host (`Exosuit.Up.Watch`).
 
   | end | status of the VM |

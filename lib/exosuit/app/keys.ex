@@ -25,6 +25,7 @@ defmodule Exosuit.App.Keys do
   | `lease` | the sweep, when the application is gone and the lease has expired |
   """
 
+  @typedoc "A key by its meaning."
   @type key ::
           {:record, String.t()}
           | {:status, host :: String.t(), app :: String.t()}

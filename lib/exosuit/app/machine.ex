@@ -125,8 +125,13 @@ defmodule Exosuit.App.Machine do
   alias Exosuit.App.Machine.{Share, State, Steps, View}
   alias Exosuit.Model.Digest
 
+  @typedoc "One of the events above."
   @type event :: tuple()
+
+  @typedoc "One of the actions above."
   @type action :: tuple() | :beat
+
+  @typedoc "The key of a write, as `{:written, key, result}` has it."
   @type key ::
           {:record | :status | :slots, String.t()}
           | {:lease, app :: String.t(), workload :: String.t()}
@@ -152,6 +157,7 @@ defmodule Exosuit.App.Machine do
           position: non_neg_integer()
         }
 
+  @typedoc "The whole state of a member. It is a term without processes, so that a test can keep and compare it."
   @opaque t :: State.t()
 
   @schema 1

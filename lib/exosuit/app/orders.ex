@@ -36,6 +36,7 @@ defmodule Exosuit.App.Orders do
           token: reference()
         }
 
+  @typedoc "By application: the order that runs and the one that waits, and the outcome of the last one."
   @type t :: %__MODULE__{
           running: %{optional(String.t()) => {Runner.order(), next :: Runner.order() | nil}},
           done: %{optional(String.t()) => done()}

@@ -13,6 +13,7 @@ defmodule Exosuit.App.Work do
   alias Exosuit.{Error, Instance}
   alias Exosuit.Model.Digest
 
+  @typedoc "What a task fetches, or which key it writes."
   @type purpose ::
           {:model, Digest.t()}
           | {:objects, String.t(), pos_integer(), [Digest.t()]}

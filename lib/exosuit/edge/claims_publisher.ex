@@ -33,6 +33,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
 
   @starts %{"actor_started" => :actor, "actor_updated" => :actor, "provider_started" => :provider}
 
+  @doc "Starts the publisher of a host in a lattice of several hosts. Its first writes follow the start."
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))

@@ -29,6 +29,7 @@ defmodule Exosuit.Edge.EventForwarder do
   @enforce_keys [:instance, :telemetry?]
   defstruct [:instance, :telemetry?, dropped: 0]
 
+  @doc "Starts the forwarder of a host. From then on, the data plane sends its notices to this process."
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))

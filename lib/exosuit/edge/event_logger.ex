@@ -42,6 +42,7 @@ defmodule Exosuit.Edge.EventLogger do
   # As many lines as a guest may write in some seconds.
   @max_waiting 4_096
 
+  @doc "Starts the logger of a host. Its log lines have the name of the host as metadata (`host`)."
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))

@@ -29,6 +29,7 @@ defmodule Exosuit.Edge.Heartbeat do
   # The shortest time between two heartbeats.
   @shortest 1_000
 
+  @doc "Starts the process of a host with NATS. It sends its first heartbeat at once, if there is a connection."
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))

@@ -48,6 +48,7 @@ defmodule Exosuit.Edge.PeerMonitor do
   @links ~w(linkdef_set linkdef_deleted)
   @links_here %{"link_applied" => "linkdef_set", "link_removed" => "linkdef_deleted"}
 
+  @doc "Starts the process of a host in a lattice of several hosts. It subscribes after its start, and does not wait."
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))

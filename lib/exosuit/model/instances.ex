@@ -19,7 +19,6 @@ defmodule Exosuit.Model.Instances do
   @typedoc "The annotations of a share, by which a tool finds its own instances again."
 
   alias Exosuit.{Error, Input}
-
   @type annotations :: %{optional(String.t()) => String.t()}
   @typedoc "The instances for each set of annotations, the oldest share first. No two shares have the same annotations."
   @type shares :: [{annotations(), pos_integer()}]

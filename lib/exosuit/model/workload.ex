@@ -26,7 +26,6 @@ defmodule Exosuit.Model.Workload do
   A group of hosts, and its weight. A host is in the group if it has all labels of `requirements`. It may be in several
   groups.
   """
-
   @type spread :: %{
           name: String.t(),
           requirements: %{optional(String.t()) => String.t()},

@@ -33,7 +33,6 @@ defmodule Exosuit.App.Machine.Options do
   - `:lease_end`: a host runs a singleton although its lease has ended
   - `:lease_wait`: a lease is taken without waiting for the former holder
   """
-
   @type rule :: :frozen | :generation | :slots | :handover | :lease_end | :lease_wait
   @type t :: %__MODULE__{
           beat: pos_integer(),
