@@ -7,8 +7,8 @@ defmodule Exosuit.App.Keys do
   | `generation` | 32 hexadecimal digits, which differ in a new store | any member that finds none |
   | `app.<name>` | `Exosuit.App.Record` | any host that changes the application |
   | `status.<host id>.<name>` | `Exosuit.App.Status` | that host |
-  | `slots.<name>` | `Exosuit.App.Machine.Slots`: the members that are being updated | the members, by compare-and-set |
-  | `lease.<name>.<workload>` | `Exosuit.App.Machine.Lease`: the member that may run a singleton | the members, by compare-and-set |
+  | `slots.<name>` | `Exosuit.App.Machine.Slots`: the members that are being updated | the members |
+  | `lease.<name>.<workload>` | `Exosuit.App.Machine.Lease`: the member that may run a singleton | the members |
 
   The name of an application has no dots (`Exosuit.App.Record.name?/1`), and neither has the id of a host. So the first
   dot ends the first part, and a workload may have any id that the store accepts in a key.

@@ -64,27 +64,36 @@ defmodule Exosuit.App.Machine do
   | event | |
   |---|---|
   | `{:tick, now}` | time passed |
-  | `{:store, :up \\| :down, now}`, `{:bus, :up \\| :down, now}` | whether the store and the bus can be reached; both are down at first |
-  | `{:record, name, record \\| {:newer, schema, source}, revision}` | the record in the store; `source` is the content of a record of a newer schema |
+  | `{:store, :up \\| :down, now}` | whether the store can be reached; down at first |
+  | `{:bus, :up \\| :down, now}` | whether the bus can be reached; down at first |
+  | `{:record, name, record, revision}` | the record in the store, or `{:newer, schema, source}` |
   | `{:record_deleted, name}` | somebody deleted it |
-  | `{:records_lost, names}` | the store was replaced, and lacks these records. For missing statuses and slots, events with `nil` follow |
-  | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all events of the store's content were sent. Follows `:up`, and each interruption |
+  | `{:records_lost, names}` | the store was replaced, and lacks these records |
+  | `{:records_current, facts, now}` | all events of the store's content were sent |
   | `{:generation, text \\| nil}` | the key `generation` changed |
   | `{:status, host_id, app, status \\| nil}` | the status of a host, which may be this one |
   | `{:slots, app, slots \\| nil, revision}` | revision 0 if there were never any slots |
-  | `{:lease, app, workload, lease \\| nil, revision, now}` | `t:Exosuit.App.Machine.Lease.value/0`; revision 0 if the store lacks it |
+  | `{:lease, app, workload, lease \\| nil, revision, now}` | the value of a lease; revision 0 if the store lacks it |
   | `{:beat, member, now}` | a member's facts. This host sends its own as well, if they change |
   | `{:left, member_id, now}` | a member said that it stops |
   | `{:model, digest, model \\| {:error, error}}` | answer to `:fetch_model` |
   | `{:objects, app, version, digests, :here \\| {:error, error}}` | answer to `:fetch_objects` |
-  | `{:applied, app, version, share, outcomes}` | answer to `:apply_share`: per workload `:running`, `{:starting, error \\| nil}` or `{:refused, error, final?}` |
+  | `{:applied, app, version, share, outcomes}` | answer to `:apply_share`, with an outcome for each workload |
   | `{:health, app, version, outcomes}` | later changes of these outcomes |
-  | `{:lease_conflict, app, workload, lease \\| nil, revision, now}` | answer to a refused `:write_lease`: the lease in the store |
+  | `{:lease_conflict, app, workload, lease, revision, now}` | answer to a refused `:write_lease`, as `:lease` |
   | `{:host_restarted, now}` | the host restarted, and runs nothing now: its shares are ordered again |
   | `{:stopping, now}` | the host stops: it ends its singletons and gives their leases back |
-  | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}`, `{:lease, app, workload}` or `:generation`; for the last, `{:ok, generation}` |
+  | `{:written, key, result}` | answer to a write (`t:key/0`), once for each |
 
   Events of the store come in its order: first its whole content, and after an interruption the changes.
+
+  - `source` of a record of a newer schema is its content, so that it can be put back unchanged.
+  - After `:records_lost`, events with `nil` follow for missing statuses, slots and leases.
+  - `:records_current` follows `:up`, and each interruption. Its facts are `generation`, a text or `nil`, and
+    `position`, the last revision.
+  - `t:Exosuit.App.Machine.Lease.value/0` is the value of a lease, `t:Exosuit.App.Machine.Share.outcome/0` an outcome.
+  - The result of a write is `{:ok, revision}`, for the generation `{:ok, generation}`, or `:conflict`, or
+    `{:error, error}`.
 
   ## Actions
 
@@ -92,17 +101,21 @@ defmodule Exosuit.App.Machine do
   |---|---|
   | `{:fetch_model, digest}` | read the model from the store or the cache |
   | `{:fetch_objects, app, version, digests}` | bring these objects to this host |
-  | `{:apply_share, app, version, share}` | run this share and nothing else of the application; `%{}`: stop it. `model/3` has the workloads |
+  | `{:apply_share, app, version, share}` | run this share and nothing else of the application; `%{}`: stop it |
   | `{:write_record, name, record, revision}` | compare-and-set |
   | `{:put_back, name, record \\| {:newer, schema, source}}` | create only |
   | `{:write_status, app, status \\| nil}` | `nil`: delete the key |
   | `{:write_slots, app, slots, revision}` | compare-and-set |
-  | `{:write_lease, app, workload, lease, revision}` | compare-and-set. A lease without a holder is written only when the singleton has ended here |
-  | `{:hold, app, workload, until}` | this host may run the singleton until this time, and then ends it by itself; `:infinity`: without end |
+  | `{:write_lease, app, workload, lease, revision}` | compare-and-set, see below |
+  | `{:hold, app, workload, until}` | this host may run the singleton until this time; `:infinity`: without end |
   | `{:write_generation, old \\| nil}` | write a new generation, if the store still has the old one |
   | `:beat` | send a beat now, because a new member does not know this one yet |
   | `{:keep, copy}` | write the copy to disk; `new/2` starts from it |
   | `{:announce, event}` | an event, as in `Exosuit.Event.Types` |
+
+  - `model/3` has the workloads of an ordered share.
+  - A lease without a holder is written only when the singleton has ended here.
+  - A host ends a held singleton by itself when its time is over, whether or not the machine still runs.
 
   ## Rules
 

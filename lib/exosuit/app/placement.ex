@@ -5,7 +5,7 @@ defmodule Exosuit.App.Placement do
 
   | workload | where |
   |---|---|
-  | actor with spreads | `instances` is the total: divided by weight over the spreads, and each part evenly over the members that meet the spread |
+  | actor with spreads | `instances` is the total: by weight over the spreads, then evenly over the members of each |
   | actor without a spread | `instances` is the total: evenly over all members |
   | daemon | `instances` (a provider once) on each member that meets one of its spreads |
   | provider with spreads | once on each member of a spread, up to the spread's number of instances |

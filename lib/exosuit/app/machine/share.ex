@@ -10,11 +10,10 @@ defmodule Exosuit.App.Machine.Share do
 
   ## A step
 
-  Each step begins with the same question, and takes the first answer that holds:
+  First, singletons whose leases have ended leave the share, whatever comes next. Then the first line that holds counts:
 
   | situation | next |
   |---|---|
-  | a singleton's lease has ended | it leaves the share at once, whatever comes next |
   | a newer Exosuit wrote the record | the share stays as it is, without singletons |
   | there is no record, or it is undeployed | the share becomes empty |
   | the version failed, and goes back | `:fail`, if the store can be written |
@@ -42,8 +41,8 @@ defmodule Exosuit.App.Machine.Share do
                                                :fail, record says 1      the slot is given back
 
   Objects are fetched before a slot is taken, so that a slow download delays this host alone. The slot is kept until
-  all of the new version has run. Therefore a version that does not start stops the rollout at its first host, or at
-  `max_unavailable` of them. A host that runs nothing of the application needs no slot: it takes nothing away.
+  all of the new version has run. Therefore a version that does not start reaches `max_unavailable` hosts before it is
+  rolled back. A host that runs nothing of the application needs no slot: an update stops nothing there.
 
   ## Fields
 
