@@ -20,7 +20,7 @@ defmodule Exosuit.App do
   3. It adds a version to the record by compare-and-set, and returns.
   4. Each host hears of the record by its watch. It fetches the model and the objects of its share.
   5. A host that runs an older version waits for its turn, then updates. By default one host updates at a time.
-  6. When all of its share runs, the host writes that into its status, and the next host follows.
+  6. When all of its share runs, the host writes that into its status, and gives its turn to the next host.
   7. If a host cannot run the version, the record goes back to the version before it. `status/2` has the reason.
 
   The caller may die after step 3 without an effect. Before it, nothing but unnamed objects is left, which
@@ -39,8 +39,8 @@ defmodule Exosuit.App do
 
   ## Errors
 
-  Functions that read a manifest return a list of diagnostics, each with a text, a severity and a line. All others
-  return an `Exosuit.Error`. Its `reason` is
+  The error of a function that reads a manifest is a list of diagnostics, each with a text, a severity and a line. Any
+  other error is an `Exosuit.Error`. Its `reason` is
 
   - `:not_found`: there is no such application or version
   - `:conflict`: somebody changed the application meanwhile, or a version does not allow what was asked for

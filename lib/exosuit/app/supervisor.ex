@@ -21,7 +21,7 @@ defmodule Exosuit.App.Supervisor do
 
   | process | may wait for | holds |
   |---|---|---|
-  | Member | nothing: its beats are due every two seconds | the state of `Exosuit.App.Machine` |
+  | Member | nothing after its start: its beats are due every two seconds | the state of `Exosuit.App.Machine` |
   | Shares | nothing: it answers callers and takes outcomes | orders, waiting callers, the table of snapshots |
   | Tasks | the store, disks, compilers, draining calls | one fetch, write or share each |
   | KeptObjects | nothing | at most 256 MiB of objects |
