@@ -25,8 +25,9 @@ defmodule Exosuit.Event do
                  ├── App.Shares            a look at the workloads
                  └── the app that embeds the host (`Exosuit.subscribe/1`)
 
-  Events are facts and no commands: nothing waits for a subscriber, and a lost event changes nothing that runs. Whoever
-  needs the present state reads it (`Exosuit.inventory/1`), and takes an event as a reason to read again.
+  Events are facts, not commands: nothing waits for a subscriber, and a lost event changes nothing that runs. A
+  subscriber that needs the present state reads it (`Exosuit.inventory/1`), and takes an event as a reason to read it
+  again.
   """
 
   alias Exosuit.Event.Types

@@ -19,8 +19,7 @@ defmodule Exosuit.App.Copy do
   - Two writers may overlap while a member ends, so that each new file has a name of its own.
   - The term is read with `:safe`, which makes no atoms. The modules whose atoms it needs are loaded first. A copy of a
     version with other atoms counts as damaged.
-  - The checksum finds bytes that a disk lost. It is no protection against somebody who can write the file: who can do
-    that can change the configuration of the host as well.
+  - The checksum finds bytes that a disk lost. It does not protect against a program that can write the file.
 
   The member reads the copy once, when it starts, and writes it at a tick if it changed (`Exosuit.App.Member`). One
   write is under way at a time; later changes wait for the next one.

@@ -18,9 +18,10 @@ defmodule Exosuit.App.Model do
 
   ## Trust
 
-  Whoever can write to the store can write any JSON as a model. So `decode/1` checks its whole shape
-  (`Exosuit.App.Model.Shape`), and a host never crashes by a model. It gives no permissions: signatures, grants and the
-  host's own options are checked when a workload starts, as for any other command.
+  A program that can write to the store can write any JSON as a model. So `decode/1` checks its whole shape
+  (`Exosuit.App.Model.Shape`), and a host never crashes by a model. The host still runs actors of its trusted issuers
+  alone: signatures are checked when an actor starts. But a model has grants, and with them a writer of the store can
+  give such an actor any directory that the host's user can read. `SECURITY.md` says who must be trusted for that.
 
   A model may hold configuration, and with it secrets. `inspect/1` shows its schema alone.
   """

@@ -20,6 +20,13 @@ defmodule Exosuit.App.Placement do
   Therefore only as many instances move as must: if a member leaves, no other member's count falls; if a member
   joins, no other member's count rises.
 
+      iex> alias Exosuit.Model.Workload
+      iex> workload = %Workload{role: :actor, id: "echo", reference: "file:///echo.wasm", instances: 3}
+      iex> app = %{name: "shop", workloads: [workload]}
+      iex> member = %{id: "N1", labels: %{}, features: [], schema: 1}
+      iex> Exosuit.App.Placement.share([app], [member], %{}, "N1")
+      %{"shop" => %{"echo" => 3}}
+
   ## How instances are divided
 
   Five instances over two spreads with the weights 3 and 1, and the members N1 and N2 in the first, N3 in the second:
@@ -60,13 +67,6 @@ defmodule Exosuit.App.Placement do
   A lattice may have thousands of members and applications. `candidates/1` hashes and sorts the members once for all
   applications. `share_of/4` sorts nothing for most workloads: it finds the rank of one member by counting those that
   score higher. `place/3` sorts the candidates of each spread, for callers that need the shares of all members.
-
-      iex> alias Exosuit.Model.Workload
-      iex> workload = %Workload{role: :actor, id: "echo", reference: "file:///echo.wasm", instances: 3}
-      iex> app = %{name: "shop", workloads: [workload]}
-      iex> member = %{id: "N1", labels: %{}, features: [], schema: 1}
-      iex> Exosuit.App.Placement.share([app], [member], %{}, "N1")
-      %{"shop" => %{"echo" => 3}}
   """
 
   import Bitwise

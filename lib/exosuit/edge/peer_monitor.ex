@@ -25,8 +25,8 @@ defmodule Exosuit.Edge.PeerMonitor do
   - the table of hosts has its own bounds. A host beyond them is ignored, and one event `hosts_ignored` says so until
     there is room again
 
-  Everybody who reaches the NATS servers can send heartbeats. They decide nothing but what people see, and whether a
-  MAC is tried; the data plane checks each call by itself.
+  Everybody who reaches the NATS servers can send heartbeats. They decide what people see, whether a MAC is tried, and
+  which host announces a change. The data plane checks each call by itself.
   """
 
   use Exosuit.Server

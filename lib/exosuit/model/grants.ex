@@ -8,7 +8,7 @@ defmodule Exosuit.Model.Grants do
   - `directories`: directories of this machine, each with its path in the guest. No path and no symbolic link leads
     out of one. If a directory does not exist, the actor does not start
 
-  ## Bounds, and who checks them
+  ## Bounds
 
   | part | must be |
   |---|---|

@@ -24,7 +24,8 @@ defmodule Exosuit.App.Machine.Handover do
   expired workload keeps its time, which is over, until the share lacks it. Without that, the next step would begin a
   new grace.
 
-  Only the move of a running workload is handed over. What a record removes or makes fewer ends at once.
+  Only a running workload that moves is handed over. If a record removes a workload, or asks for fewer instances, that
+  takes effect at once.
   """
 
   alias Exosuit.App.{Placement, Status}

@@ -155,9 +155,8 @@ defmodule Exosuit.App.Machine.Share do
   ]
 
   @doc """
-  The part for the copy on disk, with which a host goes on after a restart. What the host reported is left out,
-  because its processes may have ended since. With it goes `leaving`: only a workload that is known to run is handed
-  over.
+  The part for the copy on disk, with which a host goes on after a restart. It has no outcomes, because the processes of
+  the host may have ended since. It has no `leaving` either: only a workload that is known to run is handed over.
   """
   @spec copy(t()) :: map()
   def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from, :leased])
