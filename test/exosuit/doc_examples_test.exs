@@ -23,6 +23,9 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.Host.Unattended
   doctest Exosuit.Input
   doctest Exosuit.Model.ActorSpecification
+  doctest Exosuit.Lattice.Local.Handle
+  doctest Exosuit.Lattice.Local.Log
+  doctest Exosuit.Lattice.Store
   doctest Exosuit.Model.Artifact
   doctest Exosuit.Model.Configuration
   doctest Exosuit.Model.Digest
@@ -30,4 +33,20 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.Model.Labels
   doctest Exosuit.Model.Link
   doctest Exosuit.Options
+  doctest Exosuit.Protocol.Envelope
+  doctest Exosuit.Protocol.Events
+  doctest Exosuit.Protocol.Otp.Claims
+  doctest Exosuit.Protocol.Otp.Commands
+  doctest Exosuit.Protocol.Otp.Configuration
+  doctest Exosuit.Protocol.Otp.Records
+  doctest Exosuit.Protocol.Record
+  doctest Exosuit.Protocol.Schema
+  doctest Exosuit.Protocol.Short
+  doctest Exosuit.Protocol.Socket.Commands
+  doctest Exosuit.Protocol.Socket.Lines
+  doctest Exosuit.Protocol.V1.Commands
+  doctest Exosuit.Protocol.V1.Records
+  doctest Exosuit.Protocol.Wadm.Commands
+  doctest Exosuit.Protocol.Wadm.Replies
+  doctest Exosuit.Protocol.Wadm.Status
 end

@@ -11,11 +11,21 @@ defmodule Exosuit.Lattice.Backend do
 
   alias Exosuit.{Config, Error}
 
+  @typedoc "The backend's own data, as `c:adopt/1` returned it."
   @type handle :: term()
+  @typedoc "A subscription or a watch. Ends with the process that opened it."
   @type inlet :: term()
+  @typedoc "See `Exosuit.Lattice.Store`."
   @type bucket :: :data | :configurations | :applications
+
+  @typedoc """
+  The number of a write in its bucket. Later writes have greater numbers; 0 is a key that was never written.
+  """
   @type revision :: non_neg_integer()
+
+  @typedoc "See `t:Exosuit.Lattice.Store.position/0`."
   @type position :: %{identity: String.t(), revision: revision()}
+  @typedoc "See `t:Exosuit.Lattice.Store.object/0`."
   @type object :: %{digest: String.t(), size: non_neg_integer(), at: non_neg_integer()}
 
   @typedoc "Connected, closed for good, or connecting, with the error of the last failed attempt."

@@ -6,7 +6,8 @@ defmodule Exosuit.Lattice.Events do
   subscriber. The publishing process sends the messages itself, and does not wait.
 
   The memory of a slow subscriber is bounded: while 10 000 messages wait in its mailbox, further events are dropped
-  for it. Before the next event that it gets, it gets an event `events_dropped` with their `count`.
+  for it. Before the next event that it gets, it gets an event `events_dropped` with their `count`. The count is a
+  `:counters` reference in the registry's value, because any process of the host may publish.
   """
 
   alias Exosuit.{Event, Registries}
@@ -17,7 +18,10 @@ defmodule Exosuit.Lattice.Events do
   @typedoc "An `Exosuit.Instance`, or a handle of the local lattice."
   @type host :: %{:name => atom(), :source => String.t(), optional(atom()) => term()}
 
-  @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
+  @doc """
+  Sends the calling process each further event of the host as `{:exosuit_event, event}`. A second call replaces the
+  subscription of the first one. `name` is the host's name in this VM.
+  """
   @spec subscribe(name :: atom()) :: :ok
   def subscribe(name) do
     unsubscribe(name)

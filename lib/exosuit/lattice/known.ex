@@ -1,11 +1,21 @@
 defmodule Exosuit.Lattice.Known do
-  @moduledoc false
-  # The table of the claims of a lattice's actors and providers, with one writer. `Exosuit.Protocol.Otp.Claims`
-  # decodes the records that hosts write for each other.
-  #
-  # Anybody on the bus can write such records. Therefore the table is bounded in number and bytes, and so is each
-  # record. If there is no room, claims that this host's links need replace claims that nothing on this host needs;
-  # other claims are dropped.
+  @moduledoc """
+  The table of the claims of a lattice's actors and providers.
+
+  `Exosuit.Host.Replica` is its only writer, and the inventory reads it. `Exosuit.Protocol.Otp.Claims` decodes the
+  records that hosts write for each other. For the actors that run here, the inventory shows the claims that the host
+  has checked itself.
+
+  Anybody on the bus can write such records. Therefore the table is bounded: 65 536 claims and 32 MiB together, as is
+  the router's copy. If there is no room, claims that this host's links need replace claims that nothing on this host
+  needs; other claims are dropped. At most 64 claims are examined to find an unneeded one, so that a flood of records
+  cannot make each write slow.
+
+  | row | |
+  |---|---|
+  | `{public_key, bytes, claims}` | the claims, and their size in the external term format |
+  | `{:bytes, total}` | the sum of these sizes |
+  """
 
   alias Exosuit.Instance
   alias Exosuit.Protocol.Otp.Claims
@@ -31,8 +41,8 @@ defmodule Exosuit.Lattice.Known do
   end
 
   @doc """
-  Stores claims, and returns the keys whose claims were removed to make room. `needed?` decides whether this host
-  needs given claims.
+  Stores claims in place of earlier ones of the same key. Returns the keys whose claims were removed to make room.
+  `needed?` decides whether this host needs given claims. `:full` if there is no room.
   """
   @spec put(Instance.t(), claims(), (claims() -> boolean())) :: {:ok, [String.t()]} | :full
   def put(instance, claims, needed?) do

@@ -1,20 +1,56 @@
 defmodule Exosuit.Lattice.Ledger do
-  @moduledoc false
-  # Writes links and configurations to the shared state of a lattice without losing the changes of other hosts, and
-  # returns the changes. Each function blocks the calling process on a server. If a link moves from one record to
-  # another (see `Records`), it is written to the new record first, and then removed from the old one. In between,
-  # the later record applies, so no call is refused.
+  @moduledoc """
+  Writes links and configurations to the shared state of a lattice without losing the changes of other hosts, and
+  returns the changes.
+
+  Each function blocks the calling process on a server. Each record is written by compare-and-set, and written again if
+  another host was faster (`Exosuit.Lattice.Store.write/4`).
+
+  ## Which record
+
+  | the lattice | the link | record |
+  |---|---|---|
+  | one host | any | `LINK_…`: the links of one key (`Exosuit.Lattice.LinkRecord`) |
+  | many hosts | can be expressed in the OTP era | `LINKDEF_…`: one link |
+  | many hosts | has interfaces, or configuration of the source | the record of 1.x: all links of a component |
+
+  Records of the third kind refer to configurations by name. Unnamed values become a configuration of their own
+  (`Exosuit.Lattice.Records.name_configurations/1`).
+
+  ## Steps without a transaction
+
+  The store has no transactions, so a change of several records has an order in which each state between is correct:
+
+  1. the configurations are written before the link that names them
+  2. a link that moves is written to its new record before it is removed from the old one; in between, the later record
+     applies (`Exosuit.Lattice.Mirror`), so no call is refused
+  3. the configurations are written once more, because another host may have deleted them in between, together with an
+     equal link
+  4. configurations of links that are gone are deleted last, unless a link that names them is back
+
+  If a step fails, the steps before it stay. The error is returned, and a repetition of the whole call continues.
+  """
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Lattice.{LinkRecord, Mirror, Records, Session, Store}
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Otp, V1}
 
-  @typedoc "A written change with its revision."
+  @typedoc """
+  A written change with its revision. The caller passes it to `Exosuit.Lattice.Mirror.write/4`, so that this host knows
+  its own write before the watch delivers it.
+  """
   @type written :: {Mirror.change(), non_neg_integer()}
+
   @type result :: {:ok, [written()]} | {:error, Error.t()}
 
-  @doc "Makes a link. It replaces the links of its key that it overlaps and that have its target."
+  @doc """
+  Makes a link. It replaces the links of its key that it overlaps and that have its target. An equal link is not written
+  again: the list of changes is then empty.
+
+  Returns `:conflict` if a link of its key covers the same interface with another target. Replacing that link would
+  redirect calls by accident.
+  """
   @spec put_link(Session.t(), Link.t()) :: result()
   def put_link(session, link) do
     if Session.has?(session, :others), do: put_shared(session, link), else: put_own(session, link)
@@ -55,8 +91,9 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   @doc """
-  Removes the links of a key for which `remove?` is true. `places` are further records that have such links. Also
-  returns the removed links.
+  Removes the links of a key for which `remove?` is true. `places` are further records that have such links: those that
+  `Exosuit.Lattice.Mirror.holders/2` knows, because a host of another generation may have chosen another record. Also
+  returns the removed links; an empty list if there were none.
   """
   @spec delete_links(Session.t(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
           {:ok, [written()], [Link.t()]} | {:error, Error.t()}
@@ -69,7 +106,9 @@ defmodule Exosuit.Lattice.Ledger do
          do: {:ok, written ++ cleaned, removed}
   end
 
-  @doc "Writes a configuration, unless the stored one is equal."
+  @doc """
+  Writes a configuration, unless the stored one is equal. The list of changes is then empty.
+  """
   @spec put_configuration(Session.t(), String.t(), Records.values()) ::
           {:ok, [written()]} | {:error, Error.t()}
   def put_configuration(session, name, values) do
@@ -84,7 +123,9 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  @doc "The values of a configuration."
+  @doc """
+  The values of a configuration. `:not_found` if there is none, and `:invalid_input` if the record is no map of texts.
+  """
   @spec fetch_configuration(Session.t(), String.t()) ::
           {:ok, Records.values()} | {:error, Error.t()}
   def fetch_configuration(session, name) do

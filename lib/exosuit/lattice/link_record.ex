@@ -1,8 +1,18 @@
 defmodule Exosuit.Lattice.LinkRecord do
-  @moduledoc false
-  # The record of a link in a lattice that has only Exosuit hosts: the links of one key, with their configuration.
-  # With one record for each component, as in 1.x, the cost of a change would grow with the links of the component.
-  # Pure.
+  @moduledoc """
+  The record of a link in a lattice that has only Exosuit hosts: the links of one key, with their configuration. Pure.
+
+  With one record for each component, as in 1.x, the cost of a change would grow with the links of the component. With
+  one record for each key, a change costs the same for the first link and the ten-thousandth.
+
+      iex> alias Exosuit.Lattice.LinkRecord
+      iex> link = %Exosuit.Model.Link{source: "shop", target: "kv", namespace: "wasi", package: "keyvalue"}
+      iex> {:ok, record} = LinkRecord.encode([link])
+      iex> LinkRecord.decode(record) == {:ok, [link], []}
+      true
+      iex> LinkRecord.key?(LinkRecord.key({"shop", "wasi:keyvalue", "default"}))
+      true
+  """
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Link
@@ -22,7 +32,10 @@ defmodule Exosuit.Lattice.LinkRecord do
   @spec encode([Link.t()]) :: {:ok, binary()} | {:error, Error.t()}
   def encode(links), do: Json.encode(%{links: Enum.map(links, &to_map/1)})
 
-  @doc "The link as it is after encoding and decoding."
+  @doc """
+  The link as it is after encoding and decoding. `app` and `outlives` are not stored, and values are only stored if they
+  have no name.
+  """
   @spec stored(Link.t()) :: Link.t()
   def stored(link) do
     %{
@@ -34,7 +47,9 @@ defmodule Exosuit.Lattice.LinkRecord do
     }
   end
 
-  @doc "Decodes links, and the errors of those that are not valid."
+  @doc """
+  Decodes links, and the errors of those that are not valid. The error of the whole record is `:invalid_input`.
+  """
   @spec decode(binary()) :: {:ok, [Link.t()], [Error.t()]} | {:error, Error.t()}
   def decode(record) do
     case Record.decode(record) do

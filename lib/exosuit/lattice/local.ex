@@ -10,12 +10,21 @@ defmodule Exosuit.Lattice.Local do
   The table belongs to that supervisor, so a crash of the writer loses nothing. Subscriptions and watches are
   processes linked to the ones that opened them.
 
+      read ───────────────────────────────► table ◄── reads ── Watch ──► watcher
+      write ──► Writer ──► lattice.log         ▲                 ▲
+                   └───────────────────────────┴── a revision ───┘
+      object ─────────► objects/<digest>
+      publish ────────► registry ──► Subscription ──► subscriber
+
   With a data directory, every change of applications and named configurations is written to `lattice.log` there
   before it is acknowledged. The objects are in `objects/`. Both survive the end of the VM at any moment. Links are
   in memory, like the actors and providers that they join: applications, the host's options or the user make all of
   them again. `lattice.lock` keeps other hosts out. A damaged log is kept beside the new one as
   `lattice.log.damaged-<time>`; an event `lattice_state_damaged` says so, and `Exosuit.Lattice.Store.position/2`
   then names another bucket. Without a data directory, everything is in memory.
+
+  The same host code runs over both backends. The tests of `test/exosuit/lattice/contract_test.exs` check that they
+  keep the same promises.
   """
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend

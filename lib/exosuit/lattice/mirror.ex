@@ -1,15 +1,41 @@
 defmodule Exosuit.Lattice.Mirror do
-  @moduledoc false
-  # A host's copy of the lattice's shared state: the records that have links, and the configurations that these
-  # name. Computes the links from them. Pure. The result does not depend on the order of changes: if two records
-  # differ about a link, the later record applies.
-  #
-  # The host's own writes are known before the watch delivers them (`write/3`). Older changes that the watch delivers
-  # after that are ignored.
-  #
-  # Anybody on the bus can write, so the copy is bounded in number and bytes. If there is no room, three kinds
-  # of records replace unneeded ones: records that `needed?` accepts, records that the host writes itself, and
-  # configurations that these name. Others are dropped; `dropped/1` lists them.
+  @moduledoc """
+  A host's copy of the lattice's shared state: the records that have links, and the configurations that these
+  name. Computes the links from them. Pure.
+
+  The result does not depend on the order of changes: if two records differ about a link, the record with the greater
+  revision applies, and all hosts come to the same links.
+
+      iex> alias Exosuit.Lattice.Mirror
+      iex> link = %Exosuit.Model.Link{source: "shop", target: "kv", namespace: "wasi", package: "keyvalue"}
+      iex> link = %{link | target_configs: ["eu"]}
+      iex> {mirror, [key]} = Mirror.tell(%Mirror{}, {:links, "LINK_1", 7, "{}", [link]})
+      iex> key
+      {"shop", "wasi:keyvalue", "default"}
+      iex> {[], [{_link, missing}]} = Mirror.wanted(mirror, key)
+      iex> missing
+      "eu"
+      iex> {mirror, [^key]} = Mirror.tell(mirror, {:configuration, "eu", %{"bucket" => "shop"}})
+      iex> {[wanted], []} = Mirror.wanted(mirror, key)
+      iex> wanted.target_config
+      %{"bucket" => "shop"}
+
+  ## Own writes
+
+  The host's own writes are known before the watch delivers them (`write/4`). `ahead` has their revisions: changes of
+  the watch with smaller ones are ignored, so that no link returns to an older state for a moment. After an
+  interruption the store is read from the beginning, and nothing counts as old (`interrupt/1`, `begin/1`).
+
+  ## Bounds
+
+  Anybody on the bus can write, so the copy is bounded: 100 000 records, as many configurations, and 64 MiB. A record
+  counts as three times its text, because it is kept as text and as links.
+
+  If there is no room, three kinds of records replace unneeded ones: records that `needed?` accepts, records that the
+  host writes itself, and configurations that these name. Others are dropped; `dropped/1` counts them. `loose` has the
+  records that may be unneeded. A record that turns out to be needed leaves `loose`, and is not examined again, so that
+  the search for room costs each record once.
+  """
 
   alias Exosuit.Lattice.Records
   alias Exosuit.Model.Link
@@ -25,12 +51,28 @@ defmodule Exosuit.Lattice.Mirror do
   # Room for a record of the largest message that a server accepts by default, and some more.
   @tight 4_194_304
 
-  @typedoc "A change of the shared state, with its revision."
+  @typedoc """
+  A change of the shared state:
+
+  - `{:links, key, revision, text, links}`: a record, as text and decoded
+  - `{:deleted, key}`: a record is gone
+  - `{:configuration, name, values | nil}`: a configuration; `nil` if it is gone or cannot be read
+  """
   @type change ::
           {:links, Records.key(), non_neg_integer(), binary(), [Link.t()]}
           | {:deleted, Records.key()}
           | {:configuration, String.t(), Records.values() | nil}
 
+  @typedoc """
+  - `records`: revision, text and links of each record
+  - `holders`: the records that have links of a key
+  - `configurations`, and `users`: the keys of the links that name one
+  - `ends`: how many links begin or end at a name
+  - `ahead`: revisions that this host knows before the watch delivers them
+  - `bytes`: the sum of all records and configurations
+  - `loose`: entries that may have to make room
+  - `dropped`: how many were dropped since the last look, and the last of them
+  """
   @type t :: %__MODULE__{
           records: %{Records.key() => {non_neg_integer(), binary(), [Link.t()]}},
           holders: %{Link.key() => MapSet.t(Records.key())},
@@ -56,7 +98,8 @@ defmodule Exosuit.Lattice.Mirror do
             dropped: {0, nil}
 
   @doc """
-  Applies a change that this host made itself, with its revision. It takes precedence over unneeded records.
+  Applies a change that this host made itself, with its revision. It takes precedence over unneeded records. Returns the
+  keys of the links that may have changed; none if the watch has delivered this change or a later one.
   """
   @spec write(t(), change(), non_neg_integer(), ([Link.t()] -> boolean())) ::
           {t(), [Link.key()]}
@@ -90,7 +133,10 @@ defmodule Exosuit.Lattice.Mirror do
   @spec max_bytes() :: pos_integer()
   def max_bytes, do: @max_bytes
 
-  @doc "Whether so little room is left that the next change may find none."
+  @doc """
+  Whether so little room is left that the next change may find none: less than 4 MiB, or the greatest number of records.
+  Only then does the caller have to know which links it needs.
+  """
   @spec tight?(t()) :: boolean()
   def tight?(mirror) do
     mirror.bytes > @max_bytes - @tight or map_size(mirror.records) >= @max_entries or
@@ -182,7 +228,7 @@ defmodule Exosuit.Lattice.Mirror do
 
   @doc """
   The links of a key with their configuration, and the links that cannot be made yet, each with the name of a missing
-  configuration.
+  configuration. Of overlapping links of several records, that of the later record.
   """
   @spec wanted(t(), Link.key()) :: {[Link.t()], [{Link.t(), String.t()}]}
   def wanted(mirror, key) do

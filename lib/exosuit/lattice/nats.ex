@@ -6,6 +6,9 @@ defmodule Exosuit.Lattice.Nats do
   for the other. Both are made in the background, and made again when they are lost. Without a connection, a host
   keeps running its actors and providers. `state/1` and events report the state of the connections.
 
+  The connections are in Rust (`exosuit_lattice`). This module has no process: a function hands its request over, and
+  waits for the one message that answers it.
+
   This module is a backend of `Exosuit.Lattice.Bus`, over the first connection, and of `Exosuit.Lattice.Store`, whose
   buckets and objects are in JetStream:
 
@@ -18,6 +21,22 @@ defmodule Exosuit.Lattice.Nats do
 
   A heartbeat that is too large for a message is sent with counts in place of lists, so that the host does not count
   as lost. The event `heartbeat_shortened` reports this once, until heartbeats fit again.
+
+  ## Limits of time
+
+  | what | milliseconds |
+  |---|---|
+  | opening and closing the session | 60 000 |
+  | a request or a gathering | as asked for, and 5 000 for the library |
+  | a key of the store, a watch, a position | 30 000 |
+  | an object | 600 000 |
+
+  ## Events
+
+  Each event is published on `wasmbus.evt.<lattice>` in the form of the OTP era, and on
+  `wasmbus.evt.<lattice>.<name>` in that of 1.x. An event that cannot be sent is lost: the next heartbeat has the
+  present state. `lost_events` of the instance is a `:counters` reference with three places: the number of lost
+  events, whether the host has had a connection, and whether its last heartbeat was shortened.
   """
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend
@@ -27,6 +46,7 @@ defmodule Exosuit.Lattice.Nats do
   alias Exosuit.Native.Answer
   alias Exosuit.Protocol.{Envelope, Otp, V1}
 
+  @typedoc "See `t:Exosuit.Lattice.Backend.connection/0`."
   @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
 
   # The pause between two looks at a connection that is being made.
@@ -49,7 +69,9 @@ defmodule Exosuit.Lattice.Nats do
 
   @doc """
   Joins the lattice that the configuration names, as the host with this public key. Blocks the calling process while
-  the options are checked. The configuration must have the cluster's key.
+  the options are checked. The configuration must have the cluster's key (`keep_secrets/1`).
+
+  Does not wait for the servers. The error is that of an option: an address or a key of another form, for example.
   """
   @spec open(Config.t(), String.t(), reference()) :: {:ok, reference()} | {:error, Error.t()}
   def open(%Config{nats: nats} = config, public_key, router) do
@@ -71,8 +93,8 @@ defmodule Exosuit.Lattice.Nats do
   end
 
   @doc """
-  Moves the secrets of a configuration into the data plane. Makes a key of the cluster if none is given. Reads the
-  files of the secrets, in the calling process.
+  Moves the secrets of a configuration into the data plane. Makes a key of the cluster if none is given; other
+  hosts then accept no calls of this host. Reads the files of the secrets, in the calling process.
   """
   @spec keep_secrets(Config.Nats.t()) :: {:ok, Config.Nats.t()} | {:error, Error.t()}
   def keep_secrets(nats) do
@@ -95,7 +117,7 @@ defmodule Exosuit.Lattice.Nats do
 
   @doc """
   Waits for the outcome of the first attempt to connect, for a bounded time, so that requests right after the start do
-  not fail. Blocks the calling process.
+  not fail. Blocks the calling process, which looks at the state every 10 ms.
   """
   @impl Backend
   def await_first(lattice, %Config{nats: nats}) do

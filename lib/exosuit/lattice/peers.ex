@@ -1,14 +1,32 @@
 defmodule Exosuit.Lattice.Peers do
-  @moduledoc false
-  # The other hosts of a lattice, known by their heartbeats: a table with one writer, which all processes read.
-  # Apart from the table, the functions are pure: the writer passes the time.
-  #
-  # Anybody on the bus can announce hosts. Therefore the table is bounded in number and bytes, and so is each
-  # host. When it is full, known hosts stay and are still updated, and new ones are not added.
+  @moduledoc """
+  The other hosts of a lattice, known by their heartbeats: a table that all processes read.
+
+  `Exosuit.Edge.PeerMonitor` is its only writer. Apart from the table, the functions are pure: the writer passes the
+  time, in milliseconds of the monotonic clock.
+
+  Anybody on the bus can announce hosts. Therefore the table is bounded: 16 384 hosts, 32 MiB together, and 16 KiB for
+  each host. A host whose labels make it too large is kept without its labels. When the table is full, known hosts
+  stay and are still updated, and new ones are not added, so that a flood of invented hosts does not push out real ones.
+
+  | row | |
+  |---|---|
+  | `{host_id, kind, macs?, bytes, peer}` | a host, with the size of `peer` in the external term format |
+  | `{:bytes, total}` | the sum of these sizes |
+
+  `kind` is `:own` for an Exosuit host, which names the interval of its heartbeats, and else `:other`.
+  """
 
   alias Exosuit.Instance
   alias Exosuit.Protocol.Events
 
+  @typedoc """
+  A host as its last heartbeat described it. Fields that no heartbeat has named are `nil`.
+
+  - `seen`: when the last heartbeat came
+  - `interval`: the milliseconds between its heartbeats
+  - `mac`: 1 if it accepts calls that are authenticated by a MAC
+  """
   @type peer :: %{
           host_id: String.t(),
           friendly_name: String.t() | nil,
@@ -55,7 +73,10 @@ defmodule Exosuit.Lattice.Peers do
   @spec bytes(Instance.t()) :: non_neg_integer()
   def bytes(instance), do: :ets.lookup_element(instance.tables.peers, @bytes, 2)
 
-  @doc "Stores the heartbeat of a host. Returns `:full` if there is no room for the host."
+  @doc """
+  Stores the heartbeat of a host. Fields that the heartbeat does not have keep their values. Returns `:full` if there is
+  no room: a new host is then not added, and a known one keeps its earlier facts with the new time.
+  """
   @spec hear(Instance.t(), String.t(), Events.heartbeat(), integer()) :: :ok | :full
   def hear(instance, host_id, heartbeat, now) do
     table = instance.tables.peers
@@ -104,7 +125,10 @@ defmodule Exosuit.Lattice.Peers do
     :ets.select(instance.tables.peers, match, 1) != :"$end_of_table"
   end
 
-  @doc "The hosts that have missed two heartbeats."
+  @doc """
+  The hosts that have missed two heartbeats: two and a half intervals have passed. The interval of hosts that name none
+  is 30 s.
+  """
   @spec overdue(Instance.t(), integer()) :: [peer()]
   def overdue(instance, now) do
     Enum.filter(list(instance), fn peer ->
@@ -114,7 +138,8 @@ defmodule Exosuit.Lattice.Peers do
   end
 
   @doc """
-  Whether this host has the lowest id of all Exosuit hosts: it does the work that one of them must do.
+  Whether this host has the lowest id of all Exosuit hosts: it does the work that one of them must do. Two hosts may
+  both be first while they have not heard of each other, so the work must be harmless if it is done twice.
   """
   @spec first?(Instance.t()) :: boolean()
   def first?(instance) do

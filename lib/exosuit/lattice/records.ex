@@ -1,16 +1,30 @@
 defmodule Exosuit.Lattice.Records do
-  @moduledoc false
-  # Chooses the record of the lattice for a link. If the record of the OTP era can express the link
-  # (`Exosuit.Protocol.Otp.Records`), it is that one, because hosts of that era read only this record. Otherwise it
-  # is the record of 1.x (`Exosuit.Protocol.V1.Records`). This one refers to configurations by name, so values
-  # without a name are stored as a configuration `exosuit-<hash>`. Pure.
+  @moduledoc """
+  Chooses the record of the lattice for a link. Pure.
+
+  If the record of the OTP era can express the link (`Exosuit.Protocol.Otp.Records`), it is that one, because hosts of
+  that era read only this record. Otherwise it is the record of 1.x (`Exosuit.Protocol.V1.Records`). This one refers to
+  configurations by name, so values without a name are stored as a configuration `exosuit-<hash>`.
+
+      iex> alias Exosuit.Lattice.Records
+      iex> link = %Exosuit.Model.Link{source: "shop", target: "kv", namespace: "wasi", package: "keyvalue"}
+      iex> {named, configurations} = Records.name_configurations(%{link | source_config: %{"bucket" => "shop"}})
+      iex> Map.values(configurations)
+      [%{"bucket" => "shop"}]
+      iex> named.source_configs == Map.keys(configurations)
+      true
+      iex> Records.without_own_names(named).source_configs
+      []
+  """
 
   alias Exosuit.Error
   alias Exosuit.Lattice.LinkRecord
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Otp, Record, V1}
 
+  @typedoc "The key of a record in the bucket `:data`."
   @type key :: String.t()
+  @typedoc "The values of a configuration."
   @type values :: %{optional(String.t()) => String.t()}
 
   @own "exosuit-"
@@ -22,7 +36,7 @@ defmodule Exosuit.Lattice.Records do
 
   @doc """
   Decodes the links of a record, and the errors of invalid links. Returns `:other` for a record that does not hold
-  links.
+  links. A missing record, `nil`, has none. The error is that of a record that cannot be decoded at all.
   """
   @spec read_links(key(), binary() | nil) ::
           {:ok, [Link.t()], [Error.t()]} | :other | {:error, Error.t()}
@@ -45,9 +59,10 @@ defmodule Exosuit.Lattice.Records do
   defdelegate read_configuration(record), to: Record, as: :decode_configuration
 
   @doc """
-  The link with names in place of its unnamed configurations, and these configurations by their names. A name is
-  made from the values and the link. Therefore two links never share such a configuration, and each configuration is
-  deleted with its link.
+  The link with names in place of its unnamed configurations, and these configurations by their names.
+
+  A name is a hash of the link's key, its interfaces, the side and the values. Two links therefore never share such a
+  configuration, each configuration is deleted with its link, and all hosts come to the same name.
   """
   @spec name_configurations(Link.t()) :: {Link.t(), %{optional(String.t()) => values()}}
   def name_configurations(link) do

@@ -3,7 +3,9 @@ defmodule Exosuit.Lattice.Session do
   A host's handle to its lattice: messages go through `Exosuit.Lattice.Bus`, keys and objects through
   `Exosuit.Lattice.Store`. Both call the functions of the backend with its handle.
 
-  A host over NATS has the backend `Exosuit.Lattice.Nats`, every other host `Exosuit.Lattice.Local`.
+  A host over NATS has the backend `Exosuit.Lattice.Nats`, every other host `Exosuit.Lattice.Local`. A session is data,
+  and not a process: it is a part of the `Exosuit.Instance` that every process of the host has, and any of them may use
+  it. It ends with `Exosuit.Lattice.leave/1`.
   """
 
   alias Exosuit.Config
@@ -37,7 +39,9 @@ defmodule Exosuit.Lattice.Session do
   def await_first(%__MODULE__{} = session, config),
     do: session.backend.await_first(session.handle, config)
 
-  @doc "The state of each connection of the host, by its name; a host without NATS has none."
+  @doc """
+  The state of each connection of the host, by its name: `:control` and `:rpc` over NATS, none without.
+  """
   @spec connections(t()) :: %{optional(atom()) => Backend.connection()}
   def connections(%__MODULE__{} = session), do: session.backend.connections(session.handle)
 
@@ -45,7 +49,10 @@ defmodule Exosuit.Lattice.Session do
   @spec refused_calls(t()) :: %{optional(String.t()) => non_neg_integer()}
   def refused_calls(%__MODULE__{} = session), do: session.backend.refused_calls(session.handle)
 
-  @doc "Notes whether any other host accepts calls with a MAC. Does not wait."
+  @doc """
+  Notes whether any other host accepts calls with a MAC. Does not wait. `Exosuit.Edge.PeerMonitor` calls it when the
+  answer of `Exosuit.Lattice.Peers.macs?/1` may have changed.
+  """
   @spec take_macs(t(), boolean()) :: :ok
   def take_macs(%__MODULE__{} = session, others_do?),
     do: session.backend.take_macs(session.handle, others_do?)

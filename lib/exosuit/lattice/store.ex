@@ -14,6 +14,30 @@ defmodule Exosuit.Lattice.Store do
   NATS, the server sets the limit. The largest object has 256 MiB. Its digest is `sha256:` and 64 lower-case
   hexadecimal digits; bytes that do not match the digest are never returned.
 
+  Over NATS, everybody who can connect to the servers can write. A reader trusts no value, and bounds its memory itself.
+
+  ## Changing a value
+
+  Two hosts may change a key at the same time. `update/4` and `write/4` read the value, compute the new one, and write
+  it if nobody was faster, else begin again:
+
+      Store.update(session, :applications, key, fn
+        nil -> {:put, "1"}
+        old -> {:put, increment(old)}
+      end)
+
+  The function may therefore run up to 64 times, and must have no effects. After that, the error is `:conflict`.
+
+  ## Errors
+
+  | reason | |
+  |---|---|
+  | `:unavailable` | there is no connection, or the store restarts. A write may have happened nevertheless |
+  | `:deadline` | the server did not answer in time. The same holds for a write |
+  | `:invalid_input` | a key, a digest or a size of another form |
+  | `:limit` | the store of a host without NATS is full |
+  | `:io` | an object is damaged, or a disk cannot be written |
+
   ## Messages
 
   A watch sends its process `{:exosuit_lattice, reference, change}`, one at a time, the next one after a call of
@@ -29,8 +53,11 @@ defmodule Exosuit.Lattice.Store do
   alias Exosuit.{Error, Input, Native}
   alias Exosuit.Lattice.{Backend, Bus, Session}
 
+  @typedoc "One of the three buckets."
   @type bucket :: Backend.bucket()
+  @typedoc "The number of a write in its bucket; 0 for a key that was never written."
   @type revision :: Backend.revision()
+  @typedoc "`sha256:` and 64 lower-case hexadecimal digits."
   @type digest :: String.t()
 
   @typedoc """
@@ -100,7 +127,8 @@ defmodule Exosuit.Lattice.Store do
   end
 
   @doc """
-  Writes as `update/4` does. Returns the written value and its revision, or `nil` if nothing was written.
+  Writes as `update/4` does. Returns the written value and its revision, or `nil` if nothing was written. An error of
+  `change` is returned as it is.
   """
   @spec write(Session.t(), bucket(), String.t(), change(reason)) ::
           {:ok, {binary(), revision()} | nil} | {:error, Error.t() | reason}
@@ -128,7 +156,8 @@ defmodule Exosuit.Lattice.Store do
     do: Bus.open(session, &session.backend.watch(session.handle, bucket, &1))
 
   @doc """
-  All keys of a bucket with their values, as they are now. Meant for occasional requests of people.
+  All keys of a bucket with their values, as they are now. Meant for occasional requests of people: it reads the whole
+  bucket into the memory of the calling process. If 10 s pass between two keys, returns `:deadline`.
   """
   @spec values(Session.t(), bucket()) :: {:ok, %{String.t() => binary()}} | {:error, Error.t()}
   def values(session, bucket) do
@@ -144,7 +173,10 @@ defmodule Exosuit.Lattice.Store do
   def position(%Session{} = session, bucket),
     do: session.backend.position(session.handle, bucket)
 
-  @doc "Stores bytes, unless they are there already, and returns their digest."
+  @doc """
+  Stores bytes, unless they are there already, and returns their digest. `:invalid_input` for more than 256 MiB, and
+  `:limit` if a store without NATS has no room.
+  """
   @spec put_object(Session.t(), binary()) :: {:ok, digest()} | {:error, Error.t()}
   def put_object(%Session{}, bytes) when byte_size(bytes) > @max_object do
     detail = "the object has #{byte_size(bytes)} bytes, at most #{@max_object} are allowed"
@@ -176,7 +208,12 @@ defmodule Exosuit.Lattice.Store do
          do: {:ok, Enum.sort_by(objects, & &1.digest)}
   end
 
-  @doc "The digest of bytes, which names their object."
+  @doc """
+  The digest of bytes, which names their object.
+
+      iex> Exosuit.Lattice.Store.digest("")
+      "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+  """
   @spec digest(binary()) :: digest()
   def digest(bytes), do: "sha256:" <> (bytes |> Native.digest() |> String.downcase())
 

@@ -1,10 +1,22 @@
 defmodule Exosuit.Protocol.Events do
-  @moduledoc false
-  # Decodes the events of other hosts, of either generation. Both generations share the envelope and the names of
-  # these events, and a listener does not know the generation of a host. Therefore one decoder reads both.
-  #
-  # Anybody on the bus can send events. A value is kept only if it has the right kind and a bounded length. It is
-  # copied, because a part of a message keeps the whole message in memory.
+  @moduledoc """
+  Decodes the events of other hosts, of either generation. Pure.
+
+  Both generations share the envelope and the names of these events, and a listener does not know the generation of a
+  host. Therefore one decoder reads both.
+
+  Anybody on the bus can send events. A value is kept only if it has the right kind and a bounded length; any other
+  value counts as absent, and the event is still read. A text is copied, because a part of a message keeps the whole
+  message in memory.
+
+  | value | bound |
+  |---|---|
+  | a text: a name, a label, a version | 1 024 bytes |
+  | labels | 64, else all are dropped |
+  | the name of an end of a link | 255 bytes, else the event is not read |
+  | the id of the sending host | 128 bytes |
+  | the interval of heartbeats | ten minutes |
+  """
 
   alias Exosuit.Json
   alias Exosuit.Model.Link
@@ -26,6 +38,10 @@ defmodule Exosuit.Protocol.Events do
   # A host waits at most ten minutes for the next heartbeat of another host.
   @max_interval 600_000
 
+  @typedoc """
+  The facts of a heartbeat. A fact that is absent or of another form has no key, so that merging it into earlier facts
+  changes nothing. `actors` and `providers` are numbers, also if the event has lists.
+  """
   @type heartbeat :: %{
           optional(:friendly_name) => String.t(),
           optional(:version) => String.t(),
@@ -37,7 +53,16 @@ defmodule Exosuit.Protocol.Events do
           optional(:mac) => 1
         }
 
-  @doc "Decodes an event to its type, the id of the host that sent it (`nil` if there is none), and its data."
+  @doc """
+  Decodes an event to its type, the id of the host that sent it (`nil` if there is none), and its data. `:error` for a
+  message that is no event.
+
+      iex> event = ~s({"type": "com.wasmcloud.lattice.host_stopped", "source": "NABC", "data": {"labels": {}}})
+      iex> Exosuit.Protocol.Events.decode(event)
+      {:ok, "host_stopped", "NABC", %{"labels" => %{}}}
+      iex> Exosuit.Protocol.Events.decode("hello")
+      :error
+  """
   @spec decode(binary()) :: {:ok, String.t(), String.t() | nil, map()} | :error
   def decode(payload) do
     case Json.decode(payload) do
@@ -49,7 +74,13 @@ defmodule Exosuit.Protocol.Events do
     end
   end
 
-  @doc "Decodes the data of `host_heartbeat` or `host_started`."
+  @doc """
+  Decodes the data of `host_heartbeat` or `host_started`.
+
+      iex> data = %{"version" => "1.2.0", "uptime_seconds" => -1, "components" => [%{}, %{}]}
+      iex> Exosuit.Protocol.Events.heartbeat(data)
+      %{version: "1.2.0", actors: 2}
+  """
   @spec heartbeat(map()) :: heartbeat()
   def heartbeat(data) do
     %{

@@ -1,13 +1,15 @@
 defmodule Exosuit.Protocol.Record do
-  @moduledoc false
-  # The parts of stored records that both generations of wasmCloud have in common.
-  #
-  # Anybody on the bus can write records, so nothing in them is trusted.
+  @moduledoc """
+  The parts of stored records that both generations of wasmCloud have in common. Pure.
+
+  Anybody on the bus can write records, so nothing in them is trusted. Each error is `:invalid_input`, and shows no
+  value: values may be secrets.
+  """
 
   alias Exosuit.{Error, Input, Json}
   alias Exosuit.Model.{Configuration, Link}
 
-  @doc "Decodes a record that is an object."
+  @doc "Decodes a record that is an object of JSON, with texts as keys."
   @spec decode(binary()) :: {:ok, map()} | {:error, Error.t()}
   def decode(record) do
     case Json.decode(record) do
@@ -17,7 +19,15 @@ defmodule Exosuit.Protocol.Record do
     end
   end
 
-  @doc "Decodes a stored configuration: an object of texts."
+  @doc """
+  Decodes a stored configuration: an object of texts.
+
+      iex> Exosuit.Protocol.Record.decode_configuration(~s({"bucket": "shop"}))
+      {:ok, %{"bucket" => "shop"}}
+      iex> {:error, error} = Exosuit.Protocol.Record.decode_configuration(~s({"size": 7}))
+      iex> error.reason
+      :invalid_input
+  """
   @spec decode_configuration(binary()) :: {:ok, Configuration.t()} | {:error, Error.t()}
   def decode_configuration(record) do
     with {:ok, values} <- decode(record),

@@ -1,6 +1,11 @@
 defmodule Exosuit.Protocol.Registries do
-  @moduledoc false
-  # Decodes the body with the credentials for registries, which both generations send.
+  @moduledoc """
+  Decodes the body with the credentials for registries, which both generations send. Pure.
+
+      {"registry.example.com": {"registryType": "oci", "username": "…", "password": "…"}}
+
+  One invalid entry refuses the whole body, without a value of it: passwords must not get into errors.
+  """
 
   alias Exosuit.Error
   alias Exosuit.Model.{Command, Credentials}
@@ -15,7 +20,7 @@ defmodule Exosuit.Protocol.Registries do
 
   @doc """
   Decodes an object that maps registries to credentials. Leaves out credentials without a name, password or token,
-  and credentials without a type if there is no default type.
+  and credentials without a type if there is no default type. In the OTP era there is none; 1.x has `"oci"`.
   """
   @spec decode(term(), String.t() | nil) :: {:ok, Command.PutRegistries.t()} | {:error, Error.t()}
   def decode(%{} = body, default_type) do

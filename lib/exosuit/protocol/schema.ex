@@ -1,13 +1,39 @@
 defmodule Exosuit.Protocol.Schema do
-  @moduledoc false
-  # Checks the arguments of a command. A schema has a kind for each name, or a kind and a default for an argument that
-  # may be left out or be null. The names are atoms of the schema: no text from outside becomes an atom. Numbers and
-  # names are of a kind for which `Exosuit.Input` has a bound or a parser, as for all other input.
+  @moduledoc """
+  Checks the arguments of a command by a schema. Pure.
+
+  A schema has a kind for each name, or a kind and a default for an argument that may be left out or be null. The names
+  are atoms of the schema: no text from outside becomes an atom. Numbers and names are of a kind for which
+  `Exosuit.Input` has a bound or a parser, as for all other input. After this check, no later step checks the form
+  again.
+
+      iex> schema = [actor: {:name, :id}, count: {:count, 1}, force: {:boolean, false}]
+      iex> Exosuit.Protocol.Schema.check(%{"actor" => "shop", "other" => 1}, schema)
+      {:ok, %{actor: "shop", count: 1, force: false}}
+      iex> {:error, text} = Exosuit.Protocol.Schema.check(%{"actor" => "shop", "force" => "yes"}, schema)
+      iex> text
+      "expected \\"force\\" to be true or false, or left out"
+
+  An error names the argument and its expected form. It shows the value only of numbers and names: any other value may
+  be a secret.
+  """
 
   import Exosuit.Input, only: [is_bound: 1]
 
   alias Exosuit.{Error, Input}
 
+  @typedoc """
+  The form of an argument.
+
+  - `:string`: a text that is not empty; `:text`: any text
+  - `:boolean`
+  - a bound of `Exosuit.Input`: a number within that bound
+  - `:path`: an absolute path without a zero byte, because clients do not know the working directory of the host
+  - `:digest`: the digest of an object
+  - `{:name, kind}`, `{:names, kind}`: a name, or a list of names, that `Exosuit.Input` accepts
+  - `:string_map`: an object whose values are texts
+  - `:base64`: a text in base64, which is decoded
+  """
   @type kind ::
           :string
           | :text
@@ -19,9 +45,14 @@ defmodule Exosuit.Protocol.Schema do
           | {:names, Input.kind()}
           | :string_map
           | :base64
+
+  @typedoc "The arguments of a command, each with its kind, or with its kind and its default."
   @type t :: [{atom(), kind() | {kind(), default :: term()}}]
 
-  @doc "Returns the arguments, decoded and with defaults, or an error that says what was expected."
+  @doc """
+  Returns the arguments, decoded and with defaults, or an error that says what was expected. Arguments beyond the schema
+  are ignored; `check_known/2` refuses them.
+  """
   @spec check(map(), t()) :: {:ok, map()} | {:error, String.t()}
   def check(given, schema) do
     Enum.reduce_while(schema, {:ok, %{}}, fn {key, rule}, {:ok, arguments} ->

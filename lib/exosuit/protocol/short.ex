@@ -1,8 +1,17 @@
 defmodule Exosuit.Protocol.Short do
-  @moduledoc false
-  # Encodes replies that fit into a message. A larger reply is cut: the ends of its lists are left out,
-  # `shortened` is true, and each list has a count beside it (`actors_count`). A reply of 1.x also says so in
-  # its `message`, for people. Pure.
+  @moduledoc """
+  Encodes replies that fit into a message. Pure.
+
+  A larger reply is cut: the ends of its lists are left out, `shortened` is true, and each list has a count beside it
+  (`actors_count`). A reply of 1.x also says so in its `message`, for people. A client therefore gets an answer that
+  its decoder accepts, and can tell that it is incomplete.
+
+      iex> reply = %{claims: for(n <- 1..100, do: %{sub: "M" <> Integer.to_string(n)})}
+      iex> {:ok, text} = Exosuit.Protocol.Short.encode(reply, 200)
+      iex> {:ok, short} = Exosuit.Json.decode(text)
+      iex> {byte_size(text) <= 200, short["claims_count"], short["shortened"], length(short["claims"]) < 100}
+      {true, 100, true, true}
+  """
 
   alias Exosuit.{Error, Json}
 
@@ -18,7 +27,11 @@ defmodule Exosuit.Protocol.Short do
   @margin 0.9
 
   @doc """
-  Encodes a reply on one line of at most `max` bytes. It is an error if the reply is longer even without its lists.
+  Encodes a reply on one line of at most `max` bytes. It is a `:limit` error if the reply is longer even without its
+  lists.
+
+  The lists are cut by the same share, from the size of the last try, until the text fits. Each try is smaller than the
+  one before, so there are a few tries.
   """
   @spec encode(map(), pos_integer()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(reply, max) do

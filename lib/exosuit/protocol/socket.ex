@@ -2,6 +2,11 @@ defmodule Exosuit.Protocol.Socket do
   @moduledoc """
   Exosuit's own commands: lines of JSON on the control socket (`guides/control-socket.md`).
 
+      → {"v":1,"id":7,"command":"actor.stop","arguments":{"id":"shop"}}
+      ← {"v":1,"id":7,"ok":{}}
+      → {"v":1,"id":8,"command":"actor.stop","arguments":{"id":"shop"}}
+      ← {"v":1,"id":8,"error":{"code":"not_found","detail":"not found: …"}}
+
   Hosts accept the commands about applications over NATS as well: a request to `exosuit.api.<lattice>.<command>` has
   the arguments as a JSON object. The reply is `{"ok": …}` or `{"error": {"code": …, "detail": …, "diagnostics":
   […]}}`. Exactly one host of the lattice answers.
@@ -15,7 +20,9 @@ defmodule Exosuit.Protocol.Socket do
   alias Exosuit.Protocol
   alias Exosuit.Protocol.Socket.{Commands, Replies}
 
-  @doc "Decodes a line; an error has the id of the request, if it has one."
+  @doc """
+  Decodes a line; an error has the id of the request, if it has one, so that the client can match it.
+  """
   @spec decode_line(binary()) ::
           {:ok, id :: term(), Command.t()} | {:error, id :: term(), Error.t()}
   def decode_line(line) do

@@ -7,6 +7,9 @@ defmodule Exosuit.Protocol.Wadm do
   - `Exosuit.Protocol.Wadm.Status`: the status of an application
   - `Exosuit.Protocol.Wadm.Ulid`: versions of manifests that name none
 
+  `Exosuit.Control.Wadm` has the processes that serve the API. A lattice has either wadm itself or hosts that serve its
+  API: `probe/1` is how hosts find out.
+
   The shapes are those of wadm 0.21. Tools of wadm 0.7 send more fields in two requests, and read fields of the
   status that 0.21 calls deprecated. Exosuit supports these fields as well.
   """
@@ -21,7 +24,7 @@ defmodule Exosuit.Protocol.Wadm do
   @spec requests(String.t()) :: String.t()
   def requests(lattice), do: prefix(lattice) <> ".model.>"
 
-  @doc "The queue group of all servers."
+  @doc "The queue group of all servers: one of them answers each request."
   @spec group() :: String.t()
   def group, do: @group
 

@@ -5,6 +5,8 @@ defmodule Exosuit.Lattice.LinkRecordTest do
   alias Exosuit.Lattice.{LinkRecord, Records}
   alias Exosuit.Model.Link
 
+  doctest LinkRecord
+
   @link %Link{
     source: "a",
     target: "kv",

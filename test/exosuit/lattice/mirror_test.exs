@@ -4,6 +4,8 @@ defmodule Exosuit.Lattice.MirrorTest do
   alias Exosuit.Lattice.Mirror
   alias Exosuit.Model.Link
 
+  doctest Mirror
+
   @whole %Link{source: "a", target: "kv", namespace: "wasi", package: "keyvalue"}
   @store %{@whole | interfaces: ["store"]}
   @key Link.key(@whole)

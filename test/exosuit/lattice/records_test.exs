@@ -6,6 +6,8 @@ defmodule Exosuit.Lattice.RecordsTest do
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Otp, V1}
 
+  doctest Records
+
   @old %Link{source: "Mbob", target: "V", namespace: "wasmcloud", package: "testy"}
   @new %Link{
     source: "a",

@@ -1,10 +1,24 @@
 defmodule Exosuit.Lattice.Local.Bus do
-  @moduledoc false
-  # Messages within one host, with the rules of NATS. The sender looks up the subscribers, and does not wait.
-  #
-  # In the registry, a subscription without wildcards is found by its subject, and one with wildcards by comparing. An
-  # inbox, in which a process waits for answers, is found by its subject as well. Keys begin with the host, so the
-  # hosts of a VM do not receive each other's messages.
+  @moduledoc """
+  Messages within one host, with the rules of NATS. The sender looks up the subscribers, and does not wait.
+
+  There is no process of the bus: a sender reads the registry, and sends to each subscriber's process
+  (`Exosuit.Lattice.Local.Subscription`). In the registry, a subscription without wildcards is found by its subject, and
+  one with wildcards by comparing, so the cost of a message grows with the number of wildcard subscriptions. An inbox,
+  in which a process waits for answers, is found by its subject as well. Keys begin with the host, so the hosts of a VM
+  do not receive each other's messages.
+
+  | registry key | value |
+  |---|---|
+  | `{:bus, host, subject}` | `{nil, group}` for a subscription, a process alias for an inbox |
+  | `{:bus, host, :patterns}` | `{tokens, group}` |
+
+  An inbox is a process alias: answers that come after the end of the wait are dropped by the VM, and never reach
+  the mailbox of the caller.
+
+  Limits: 1 MiB for each message, and 64 MiB for the answers of one `gather/5`. Wrong subjects are refused with
+  `:invalid_input`.
+  """
 
   alias Exosuit.{Error, Registries}
   alias Exosuit.Lattice.Local.{Handle, Subscription}
@@ -17,14 +31,17 @@ defmodule Exosuit.Lattice.Local.Bus do
 
   @inbox "_INBOX."
 
+  @doc "The maximum number of bytes of a message: the default of NATS servers."
   @spec max_payload() :: pos_integer()
   def max_payload, do: @max_payload
 
+  @doc "See `Exosuit.Lattice.Bus.publish/3`. A message without subscribers is `:ok`."
   @spec publish(Handle.t(), String.t(), binary()) :: :ok | {:error, Error.t()}
   def publish(handle, subject, payload) do
     with {:ok, _listeners} <- send_message(handle, {subject, nil, payload}), do: :ok
   end
 
+  @doc "See `Exosuit.Lattice.Bus.request/4`. Without subscribers, `:unavailable`."
   @spec request(Handle.t(), String.t(), binary(), integer()) ::
           {:ok, binary()} | {:error, Error.t()}
   def request(handle, subject, payload, timeout) do
@@ -34,6 +51,7 @@ defmodule Exosuit.Lattice.Local.Bus do
     end)
   end
 
+  @doc "See `Exosuit.Lattice.Bus.gather/5`."
   @spec gather(Handle.t(), String.t(), binary(), non_neg_integer(), non_neg_integer()) ::
           {:ok, [binary()]} | {:error, Error.t()}
   def gather(handle, subject, payload, within, max) do
@@ -43,6 +61,9 @@ defmodule Exosuit.Lattice.Local.Bus do
     end)
   end
 
+  @doc """
+  See `Exosuit.Lattice.Bus.subscribe/3`. Starts the process of the subscription, linked to the calling process.
+  """
   @spec subscribe(Handle.t(), String.t(), String.t() | nil, reference()) ::
           {:ok, pid()} | {:error, Error.t()}
   def subscribe(handle, subject, group, reference) do

@@ -1,13 +1,45 @@
 defmodule Exosuit.Lattice.Local.Log do
-  @moduledoc false
-  # The file that keeps the store of a host without NATS: a log of changes. When most of the log is outdated, a copy
-  # of the present state replaces it. A change counts once it is on the disk, so a crash at any moment loses nothing
-  # that was acknowledged. Before a new file replaces one with unreadable data, the whole file is copied to another
-  # name.
-  #
-  # A file begins with a line that names the format. Each record is its size, a checksum of the size, a checksum of
-  # the payload, and the payload, an Erlang term. The checksum of the size distinguishes a record that was cut off
-  # from a record whose size is damaged. A damaged payload costs one record.
+  @moduledoc """
+  The file that keeps the store of a host without NATS: a log of changes, `lattice.log`.
+
+  When most of the log is outdated, a copy of the present state replaces it. A change counts once it is on the disk, so
+  a crash at any moment loses nothing that was acknowledged. Before a new file replaces one with unreadable data, the
+  whole file is copied to another name.
+
+  ## Format
+
+  A file begins with the line `exosuit lattice 1`. Then follow records:
+
+  | bytes | |
+  |---|---|
+  | 4 | the size of the payload, big-endian |
+  | 4 | the CRC-32 of these four bytes |
+  | 4 | the CRC-32 of the payload |
+  | size | the payload: an Erlang term, see `t:record/0` |
+
+  The checksum of the size distinguishes a record that was cut off from a record whose size is damaged. A damaged
+  payload costs one record: the size leads to the next one. A damaged size costs all that follows, because nothing says
+  where the next record begins. A payload is decoded with `:safe`, so that a damaged file makes no atoms.
+
+      iex> alias Exosuit.Lattice.Local.Log
+      iex> records = [{:identity, "a1"}, {:put, :applications, "shop", 7, "{}"}]
+      iex> file = IO.iodata_to_binary([Log.format() | Enum.map(records, &Log.encode/1)])
+      iex> Log.decode(file) == {records, nil}
+      true
+      iex> {[{:identity, "a1"}], damage} = Log.decode(binary_part(file, 0, byte_size(file) - 1))
+      iex> damage =~ "is cut off"
+      true
+
+  ## Failures
+
+  | failure | effect |
+  |---|---|
+  | the file is missing | an empty store |
+  | the file cannot be read | an error of `read/1` |
+  | some bytes are damaged | the readable records, and a description of the damage |
+  | a write fails, because the disk is full for example | an error; the file is cut back to its former length |
+  | the file cannot be cut back | the writer crashes; its successor finds a record that is cut off |
+  """
 
   alias Exosuit.Error
 
@@ -21,6 +53,11 @@ defmodule Exosuit.Lattice.Local.Log do
   @buckets [:data, :configurations, :applications]
 
   @type bucket :: Exosuit.Lattice.Backend.bucket()
+
+  @typedoc """
+  A change as the log has it. `:identity` names the store, and `:revision` is the last revision of a bucket whose latest
+  keys are gone.
+  """
   @type record ::
           {:identity, String.t()}
           | {:revision, bucket(), non_neg_integer()}
@@ -30,10 +67,12 @@ defmodule Exosuit.Lattice.Local.Log do
   @enforce_keys [:path, :device, :size]
   defstruct [:path, :device, :size]
 
+  @typedoc "An open file, and its length in bytes."
   @type t :: %__MODULE__{path: Path.t(), device: :file.fd(), size: non_neg_integer()}
 
   @doc """
-  Reads a file: its records in order, and a description of the damage, or `nil`. A missing file has no records.
+  Reads a file: its records in order, and a description of the damage, or `nil`. A missing file has no records. The
+  whole file is read into memory.
   """
   @spec read(Path.t()) :: {:ok, [record()], String.t() | nil} | {:error, Error.t()}
   def read(path) do
@@ -50,7 +89,7 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "Copies a file to another name in its directory, and returns the path of the copy."
+  @doc "Copies a file to `<path>.damaged-<milliseconds>`, syncs the copy, and returns its path."
   @spec set_aside(Path.t()) :: {:ok, Path.t()} | {:error, Error.t()}
   def set_aside(path) do
     aside = "#{path}.damaged-#{System.system_time(:millisecond)}"
@@ -64,7 +103,10 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "Replaces a file with one that has these records, and opens it."
+  @doc """
+  Replaces a file with one that has these records, and opens it. The new file is written and synced under another name,
+  and then renamed: at any moment, the name leads to a complete file. Its mode is `0600`, because values may be secrets.
+  """
   @spec replace(Path.t(), [record()]) :: {:ok, t()} | {:error, Error.t()}
   def replace(path, records) do
     new = path <> ".new"
@@ -83,7 +125,9 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "Adds records. When this returns `:ok`, they are on the disk. After an error, none of them is."
+  @doc """
+  Adds records. When this returns `:ok`, they are on the disk. After an error, none of them is.
+  """
   @spec append(t(), [record()]) :: {:ok, t()} | {:error, Error.t()}
   def append(log, records) do
     bytes = Enum.map(records, &encode/1)

@@ -1,9 +1,15 @@
 defmodule Exosuit.Lattice.Local.Objects do
-  @moduledoc false
-  # The objects of a host without NATS: files named by their digest, in `objects/` of the data directory, or rows of
-  # the table without a data directory. A file gets its name once it is complete and on the disk, and is verified at
-  # each read. The calling processes read and write the files themselves: concurrent writers of one digest write the
-  # same bytes.
+  @moduledoc """
+  The objects of a host without NATS: files named by their digest, in `objects/` of the data directory, or rows of
+  the table without a data directory.
+
+  A file gets its name once it is complete and on the disk, and is verified at each read. The calling processes read
+  and write the files themselves, so that a large object delays no other write of the store: concurrent writers of one
+  digest write the same bytes. Rows are written by the writer, which alone may write the table.
+
+  Limits: 256 MiB for each object, 16 GiB for all files together, and 512 MiB for all rows together. Objects that no
+  application names are deleted by the sweep of applications (`Exosuit.App.Sweep`).
+  """
 
   alias Exosuit.{Error, Native}
   alias Exosuit.Lattice.Backend
@@ -19,7 +25,10 @@ defmodule Exosuit.Lattice.Local.Objects do
 
   @name ~r/\A[0-9a-f]{64}\z/
 
-  @doc "Stores bytes and gives their digest. Blocks the calling process. `max` is for tests."
+  @doc """
+  Stores bytes and gives their digest. A damaged file of this digest is replaced. `:limit` if there is no room, and
+  `:io` if the disk cannot be written. Blocks the calling process. `max` is for tests.
+  """
   @spec put(Handle.t(), binary(), pos_integer()) :: {:ok, String.t()} | {:error, Error.t()}
   def put(handle, bytes, max \\ @max_files) do
     digest = digest(bytes)
@@ -30,7 +39,9 @@ defmodule Exosuit.Lattice.Local.Objects do
     end
   end
 
-  @doc "The bytes of a digest, or `nil`. Blocks the calling process."
+  @doc """
+  The bytes of a digest, or `nil`. `:io` if the file has other bytes than its name says. Blocks the calling process.
+  """
   @spec get(Handle.t(), String.t()) :: {:ok, binary() | nil} | {:error, Error.t()}
   def get(handle, digest) do
     case directory(handle) do
@@ -77,7 +88,9 @@ defmodule Exosuit.Lattice.Local.Objects do
     :ok
   end
 
-  @doc "Deletes the files of interrupted writes."
+  @doc """
+  Deletes the files of interrupted writes. For the writer at its start, when nobody else writes.
+  """
   @spec clean(Handle.t()) :: :ok
   def clean(handle) do
     directory = directory(handle)

@@ -1,8 +1,17 @@
 defmodule Exosuit.Lattice.Local.Subscription do
-  @moduledoc false
-  # A subscription of the local bus: a process that is linked to the subscriber, and sends it one message at a time.
-  # If the subscriber is slow and the queue is full, messages are lost, as over NATS. The event
-  # `lattice_slow_consumer` reports that, once until the subscriber has caught up.
+  @moduledoc """
+  A subscription of the local bus: a process that is linked to the subscriber, and sends it one message at a time.
+
+  The process has the queue that a mailbox must not be: bounded, and outside the subscriber. It holds 4 096 messages or
+  16 MiB at most, as over NATS; an empty queue accepts a message of any size. If the subscriber is slow and the queue is
+  full, messages are lost. The event `lattice_slow_consumer` reports that, once until the subscriber has caught up.
+
+      sender ── put/2 ──► queue ── `{:exosuit_lattice, reference, message}` ──► subscriber
+                            ▲                                                       │
+                            └──────────────────── next/1 ───────────────────────────┘
+
+  It ends with its subscriber, for any reason of its end. Its crash ends the subscriber through the link.
+  """
 
   use Exosuit.Server, restart: :temporary, hides_state: true
 
@@ -29,9 +38,13 @@ defmodule Exosuit.Lattice.Local.Subscription do
     wanted?: true
   ]
 
+  @typedoc "A message as the subscriber gets it."
   @type message :: {subject :: String.t(), reply_to :: String.t() | nil, payload :: binary()}
 
-  @doc "Starts a subscription for the calling process, registered under this key with this value."
+  @doc """
+  Starts a subscription for the calling process, registered under this key with this value. It has messages as soon as
+  this function returns.
+  """
   @spec start_link(Handle.t(), term(), term(), reference()) :: GenServer.on_start()
   def start_link(handle, key, value, reference) do
     GenServer.start_link(__MODULE__, %__MODULE__{

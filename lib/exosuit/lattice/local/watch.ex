@@ -1,11 +1,25 @@
 defmodule Exosuit.Lattice.Local.Watch do
-  @moduledoc false
-  # A watch of a bucket of the local store: a process that is linked to the watcher, and sends it one change at a
-  # time. The watch holds no values, only the keys that must be sent, in the order of their revisions, and the known
-  # keys. A slow watcher therefore costs no more memory than the keys, and gets the last change of each.
-  #
-  # Changes arrive by the registry, so a watch survives a restart of the writer. After a restart the writer makes all
-  # watches compare (`:compare`), because a change may have been written and not sent.
+  @moduledoc """
+  A watch of a bucket of the local store: a process that is linked to the watcher, and sends it one change at a
+  time.
+
+  The watch holds no values, only the keys that must be sent, in the order of their revisions, and the known
+  keys. A slow watcher therefore costs no more memory than the keys, and gets the last change of each.
+
+  Changes arrive by the registry, so a watch survives a restart of the writer. After a restart the writer makes all
+  watches compare (`compare/2`), because a change may have been written and not sent.
+
+  | state | |
+  |---|---|
+  | `waiting`, `revisions` | the keys that must be sent, by revision, and the revision of each |
+  | `known` | the keys that the watcher has a value of: only their deletion is of interest |
+  | `seen` | the greatest revision that this process has heard of |
+  | `current` | the revision at the beginning; after it, `:current` is sent once |
+  | `wanted?` | whether the watcher has asked for the next change |
+
+  The value is read from the table when its turn comes. If the key has changed by then, it is sent later, with its later
+  revision.
+  """
 
   use Exosuit.Server, restart: :temporary
 

@@ -1,10 +1,35 @@
 defmodule Exosuit.Lattice.Local.Writer do
-  @moduledoc false
-  # The only process that writes the store of a host without NATS: first to the log in the data directory, then to
-  # the table. Then it informs the watches. If it is killed, its successor starts from the log. The log has the
-  # durable buckets (`Handle.durable?/1`). The bucket of links is only in the table. If there is no data directory,
-  # or it cannot be written, the store is in memory only. The event `lattice_state_not_kept` reports the second
-  # case.
+  @moduledoc """
+  The only process that writes the store of a host without NATS: first to the log in the data directory, then to
+  the table. Then it informs the watches.
+
+  The log has the durable buckets (`Exosuit.Lattice.Local.Handle.durable?/1`). The bucket of links is only in the table.
+  If there is no data directory, or it cannot be written, the store is in memory only.
+
+  Each write blocks its caller until the disk has it. Reads do not pass through this process.
+
+  ## When something fails
+
+  | failure | effect |
+  |---|---|
+  | this process is killed | its successor reads the log into the table, and makes all watches compare |
+  | another host has the lock for a second | the host does not start: `:conflict` |
+  | the directory cannot be made, locked or read | the store is in memory; event `lattice_state_not_kept` |
+  | the log is damaged | its readable part is used, a copy is kept, the identity is new; event `lattice_state_damaged` |
+  | the disk is full | the write is refused with `:io`, and changes nothing |
+  | the log cannot be shortened | the longer one stays in use, and the next write tries again |
+
+  Events that were found before the host has subscribers wait in the table, until `Exosuit.Lattice.Local.started/1`.
+
+  A new identity tells all readers of `Exosuit.Lattice.Store.position/2` that this is another store: the absence of a
+  key does not mean that somebody deleted it.
+
+  ## Bounds
+
+  100 000 keys, 64 MiB of keys and values together, and 1 MiB for each value; beyond them, a write is refused with
+  `:limit` or `:invalid_input`. Deleted keys are remembered, so that watches see them and revisions continue: up to
+  8 192, then the older half is forgotten. The log is replaced when it is larger than twice the content and 1 MiB.
+  """
 
   use Exosuit.Server, hides_state: true
 

@@ -1,9 +1,13 @@
 defmodule Exosuit.Protocol.Otp.Claims do
-  @moduledoc false
-  # The claims of actors and providers as hosts store them for each other, under `CLAIMS_<public key>`. Hosts of the
-  # OTP era write all values as texts, and so does Exosuit; the names of 1.x are read as well.
-  #
-  # Anybody on the bus can write such records, so nothing in them is trusted.
+  @moduledoc """
+  The claims of actors and providers as hosts store them for each other, under `CLAIMS_<public key>`. Pure.
+
+  Hosts of the OTP era write all values as texts, and so does Exosuit; the names of 1.x are read as well. Lists are
+  texts with commas.
+
+  Anybody on the bus can write such records, so nothing in them is trusted: a record has 64 KiB at most, its subject
+  must be the key of the record, and a revision must fit into 63 bits. A text of another kind counts as absent.
+  """
 
   alias Exosuit.{Error, Json}
 
@@ -29,7 +33,12 @@ defmodule Exosuit.Protocol.Otp.Claims do
 
   @subject ~r/\A[MV][A-Z2-7]{55}\z/
 
-  @doc "The key of the record with the claims of this subject."
+  @doc """
+  The key of the record with the claims of this subject.
+
+      iex> Exosuit.Protocol.Otp.Claims.key("MABC")
+      "CLAIMS_MABC"
+  """
   @spec key(String.t()) :: String.t()
   def key(subject), do: "CLAIMS_" <> subject
 
@@ -53,7 +62,10 @@ defmodule Exosuit.Protocol.Otp.Claims do
     }
   end
 
-  @doc "Decodes the record with the claims of this subject."
+  @doc """
+  Decodes the record with the claims of this subject, which comes from the record's key. `:invalid_input` if the record
+  is not an object of JSON, is too large, or is about another subject.
+  """
   @spec decode(String.t(), binary()) :: {:ok, t()} | {:error, Error.t()}
   def decode(subject, record) do
     with true <- byte_size(record) <= @max_bytes,

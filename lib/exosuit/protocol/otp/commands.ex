@@ -1,13 +1,28 @@
 defmodule Exosuit.Protocol.Otp.Commands do
-  @moduledoc false
-  # Decodes the commands of the OTP era: a schema for each subject, and the struct that its body becomes.
-  # Unknown fields are ignored, as newer clients send more.
+  @moduledoc """
+  Decodes the commands of the OTP era: a schema for each subject, and the struct that its body becomes. Pure.
+
+  `Exosuit.Protocol.Otp` has the table of subjects. Unknown fields are ignored, as newer clients send more. Empty texts
+  and missing ones mean the same, because clients of the era send both: an empty link name is `default`.
+
+  An id of an actor is its public key in this era. The count of a stop of 0 means all instances.
+  """
 
   alias Exosuit.Error
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.{Registries, Schema}
 
-  @doc "Decodes the rest of a subject and a body."
+  @doc """
+  Decodes the rest of a subject, as tokens, and a body, as decoded JSON.
+
+  `:ignore` for an auction that cannot be read: the holder of an auction counts every answer as a bid. `:invalid_input`
+  names the field of another form, and `:unknown_operation` has the text by which hosts of the era refuse a subject.
+
+      iex> alias Exosuit.Protocol.Otp.Commands
+      iex> {:ok, command} = Commands.decode(["cmd", "NABC", "la"], %{"actor_ref" => "file:///a.wasm"})
+      iex> {command.code, command.instances}
+      {{:reference, "file:///a.wasm"}, 1}
+  """
   @spec decode([String.t()], term()) :: {:ok, Command.t()} | {:error, Error.t()} | :ignore
   def decode(["registries", "put"], body), do: Registries.decode(body, nil)
   def decode(["ping", "hosts"], _body), do: {:ok, %Command.Ping{}}

@@ -1,12 +1,24 @@
 defmodule Exosuit.Protocol.Otp.Configuration do
-  @moduledoc false
-  # In the OTP era, the configuration of a provider is one text: a JSON object of strings, plain or in base64, or an
-  # empty text.
+  @moduledoc """
+  The configuration of a provider in the OTP era: one text. Pure.
+
+  The text is a JSON object of strings, plain or in base64, or empty.
+  """
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Command
 
-  @doc "Decodes the text."
+  @doc """
+  Decodes the text. `:invalid_input`, without the text, which may be a secret, if it is of another form.
+
+      iex> alias Exosuit.Protocol.Otp.Configuration
+      iex> Configuration.decode(~s({"port": "80"}))
+      {:ok, %{"port" => "80"}}
+      iex> Configuration.decode(Base.encode64(~s({"port": "80"})))
+      {:ok, %{"port" => "80"}}
+      iex> Configuration.decode("")
+      {:ok, %{}}
+  """
   @spec decode(String.t()) :: {:ok, Command.values()} | {:error, Error.t()}
   def decode(""), do: {:ok, %{}}
 

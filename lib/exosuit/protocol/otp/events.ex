@@ -14,7 +14,13 @@ defmodule Exosuit.Protocol.Otp.Events do
   # The OTP era has an event for each instance. Beyond this number, only the event with the sum is sent.
   @max_single 256
 
-  @doc "The CloudEvents for an event."
+  @doc """
+  The CloudEvents for an event; an empty list if the tools of that era do not know it.
+
+  The era has an event for each instance of an actor: one event of Exosuit about a start or a stop becomes
+  `actors_started` with the number, and `actor_started` for each of the first 256 instances. An instance has an id that
+  is a hash of host, actor, annotations and number, so that later events name the same instances.
+  """
   @spec encode(Event.t()) :: [map()]
   def encode(%Event{} = event) do
     for {{name, data}, n} <- event |> facts() |> Enum.with_index(),

@@ -1,7 +1,11 @@
 defmodule Exosuit.Protocol.Otp.Records do
-  @moduledoc false
-  # Links as hosts of the OTP era store them for each other, under `LINKDEF_<id>`, and as clients of that time list
-  # them. Such a link covers a whole contract, and has values for its target only.
+  @moduledoc """
+  Links as hosts of the OTP era store them for each other, under `LINKDEF_<id>`, and as clients of that time list
+  them. Pure.
+
+  Such a link covers a whole contract, and has values for its target only. The id is the SHA-256 of source, contract and
+  name, one after the other without a separator: every host must compute the same id, so Exosuit cannot add one.
+  """
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Link
@@ -13,13 +17,18 @@ defmodule Exosuit.Protocol.Otp.Records do
   @spec key(Link.key()) :: String.t()
   def key(link_key), do: @prefix <> id(link_key)
 
-  @doc "The id of a link."
+  @doc "The id of a link: 64 upper-case hexadecimal digits."
   @spec id(Link.key()) :: String.t()
   def id({source, contract, name}) do
     Base.encode16(:crypto.hash(:sha256, [source, contract, name]))
   end
 
-  @doc "The key of the record with the public key that a reference stands for."
+  @doc """
+  The key of the record with the public key that a reference stands for.
+
+      iex> Exosuit.Protocol.Otp.Records.reference_key("file:///a")
+      "REFMAP_ZmlsZTovLy9h"
+  """
   @spec reference_key(String.t()) :: String.t()
   def reference_key(reference), do: "REFMAP_" <> Base.url_encode64(reference, padding: false)
 
@@ -27,7 +36,10 @@ defmodule Exosuit.Protocol.Otp.Records do
   @spec key?(String.t()) :: boolean()
   def key?(key), do: String.starts_with?(key, @prefix)
 
-  @doc "Whether the OTP era can express a link."
+  @doc """
+  Whether the OTP era can express a link: it covers all interfaces, has no configuration of its source, and names no
+  configurations.
+  """
   @spec expressible?(Link.t()) :: boolean()
   def expressible?(%Link{} = link) do
     link.interfaces == [] and link.source_config == %{} and link.source_configs == [] and
@@ -51,7 +63,10 @@ defmodule Exosuit.Protocol.Otp.Records do
     }
   end
 
-  @doc "Decodes the record of a link."
+  @doc """
+  Decodes the record of a link. `:invalid_input` if a name, the contract or a value is of another form. An absent link
+  name is `default`.
+  """
   @spec decode(binary()) :: {:ok, Link.t()} | {:error, Error.t()}
   def decode(record) do
     with {:ok, fields} <- Record.decode(record),

@@ -1,7 +1,19 @@
 defmodule Exosuit.Protocol.Otp.Replies do
-  @moduledoc false
-  # Encodes replies of the OTP era: an acknowledgement, or the answer to a query. Clients of that era decode
-  # strictly: an absent text must be an empty text, and numbers must be within their range.
+  @moduledoc """
+  Encodes replies of the OTP era: an acknowledgement, or the answer to a query. Pure.
+
+  Clients of that era decode strictly: an absent text must be an empty text, and numbers must be within their range.
+
+  | reply | |
+  |---|---|
+  | acknowledgement | `{"accepted": true, "error": ""}` |
+  | refusal | `{"accepted": false, "error": text}` |
+  | query, ping, bid | the answer itself, without an envelope |
+
+  Stopping or deleting a missing item is acknowledged: the client has the state that it asked for. An inventory lists 4
+  096 instances at most, at least one for each running actor: it has an object for each instance, and must fit into a
+  message.
+  """
 
   alias Exosuit.{Error, Protocol}
   alias Exosuit.Model.{Command, Instances}
@@ -12,7 +24,9 @@ defmodule Exosuit.Protocol.Otp.Replies do
 
   @max_revision 2_147_483_647
 
-  @doc "Encodes the result of a command; `nil` if no reply is sent."
+  @doc """
+  Encodes the result of a command; `nil` if no reply is sent, which is so for a refused auction.
+  """
   @spec encode(Command.t() | nil, Protocol.result()) :: map() | nil
   def encode(%bid{}, {:error, _error})
       when bid in [Command.AuctionActor, Command.AuctionProvider],

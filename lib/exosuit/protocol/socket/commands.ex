@@ -1,7 +1,11 @@
 defmodule Exosuit.Protocol.Socket.Commands do
-  @moduledoc false
-  # Decodes the commands of the control socket: the table of names and arguments is that of
-  # `guides/control-socket.md`. Unknown arguments are refused.
+  @moduledoc """
+  Decodes the commands of the control socket. Pure.
+
+  The table `@commands` of names and arguments is that of `guides/control-socket.md`. Unknown arguments are refused: a
+  client of a newer version that needs one must not be misunderstood. Commands that name code name a path on the host's
+  machine, because the socket is local.
+  """
 
   alias Exosuit.Error
   alias Exosuit.Model.Command
@@ -97,7 +101,14 @@ defmodule Exosuit.Protocol.Socket.Commands do
        ]}
   }
 
-  @doc "Decodes a request, an object with `v`, `id`, `command` and `arguments`."
+  @doc """
+  Decodes a request, an object with `v`, `id`, `command` and `arguments`. The id may be a text or a number, and is
+  returned as it came; any other id counts as absent.
+
+      iex> request = %{"v" => 1, "id" => 7, "command" => "provider.stop", "arguments" => %{"id" => "kv"}}
+      iex> Exosuit.Protocol.Socket.Commands.decode_request(request)
+      {:ok, 7, %Exosuit.Model.Command.StopProvider{id: "kv"}}
+  """
   @spec decode_request(term()) ::
           {:ok, id :: term(), Command.t()} | {:error, id :: term(), Error.t()}
   def decode_request(%{} = request) do
@@ -115,7 +126,10 @@ defmodule Exosuit.Protocol.Socket.Commands do
     {:error, nil, Error.new(:invalid_input, "expected an object with v, id and command")}
   end
 
-  @doc "Decodes the command of this name with these arguments."
+  @doc """
+  Decodes the command of this name with these arguments. `:unknown_operation` for another name, and `:invalid_input` for
+  arguments of another form.
+  """
   @spec decode(term(), term()) :: {:ok, Command.t()} | {:error, Error.t()}
   def decode(name, %{} = arguments) when is_map_key(@commands, name) do
     {module, schema} = Map.fetch!(@commands, name)

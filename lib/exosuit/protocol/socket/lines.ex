@@ -1,10 +1,25 @@
 defmodule Exosuit.Protocol.Socket.Lines do
-  @moduledoc false
-  # Cuts the bytes of the socket into lines. An incomplete line is kept, up to a maximum. Pure.
+  @moduledoc """
+  Cuts the bytes of the socket into lines. An incomplete line is kept, up to a maximum. Pure.
+
+      iex> alias Exosuit.Protocol.Socket.Lines
+      iex> {:ok, lines, rest} = Lines.push(Lines.new(100), ~s({"v":1}\\n{"v"))
+      iex> lines
+      [~s({"v":1})]
+      iex> {:ok, lines, _rest} = Lines.push(rest, ~s(:2}\\n))
+      iex> lines
+      [~s({"v":2})]
+      iex> Lines.push(Lines.new(3), "abcd")
+      :too_long
+  """
 
   @enforce_keys [:max]
   defstruct [:max, pending: [], size: 0]
 
+  @typedoc """
+  The bytes of the last line that has no end yet, as they came, and their number. They are joined once, when the line is
+  complete, so that a line in many parts costs no more than its length.
+  """
   @type t :: %__MODULE__{max: pos_integer(), pending: iodata(), size: non_neg_integer()}
 
   @doc "An empty buffer, for lines of at most `max` bytes."

@@ -1,14 +1,21 @@
 defmodule Exosuit.Protocol.Socket.Replies do
-  @moduledoc false
-  # Encodes the lines that go out: `{"v":1,"id":…}` with `ok`, `error` or `event`; and replies over NATS, which
-  # have `ok` or `error` alone.
+  @moduledoc """
+  Encodes the lines that go out: `{"v":1,"id":…}` with `ok`, `error` or `event`; and replies over NATS, which
+  have `ok` or `error` alone. Pure.
+
+  Terms of the VM become terms of JSON: structs become objects, atoms texts without the colon, and texts that are not
+  UTF-8 their `inspect/1`. Fields with a pid are left out of objects, because a process means nothing outside.
+  """
 
   alias Exosuit.{Event, Json, Protocol}
   alias Exosuit.Model.Command
 
   @version 1
 
-  @doc "Encodes the result of a command as a map for JSON, with `ok` or `error`."
+  @doc """
+  Encodes the result of a command as a map for JSON, with `ok` or `error`. The result of a call becomes
+  `payload_base64`, because a payload may be any bytes.
+  """
   @spec encode(Command.t() | nil, Protocol.result()) :: map()
   def encode(command, {:ok, value}), do: %{ok: command |> value(value) |> plain()}
   def encode(_command, {:error, error}), do: %{error: plain(failure(error))}

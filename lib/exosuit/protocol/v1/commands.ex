@@ -1,7 +1,17 @@
 defmodule Exosuit.Protocol.V1.Commands do
-  @moduledoc false
-  # Decodes the commands of wasmCloud 1.x: a schema for each subject, and the struct that its body becomes.
-  # Unknown fields are ignored, as newer clients send more.
+  @moduledoc """
+  Decodes the commands of wasmCloud 1.x: a schema for each subject, and the struct that its body becomes. Pure.
+
+  `Exosuit.Protocol.V1` has the table of subjects. Unknown fields are ignored, as newer clients send more.
+
+  Where 1.x differs from Exosuit's own commands:
+
+  - an update is forced by default, because 1.x names the exact image, and unsigned components have no revision to
+    compare
+  - a put replaces no link that another client made (`replace?: false`)
+  - `max_instances` and `count` are the same field in different versions of 1.x; the greater one counts
+  - the name of a configuration may have dots, and is then several tokens of the subject
+  """
 
   alias Exosuit.Error
   alias Exosuit.Model.Command
@@ -9,7 +19,15 @@ defmodule Exosuit.Protocol.V1.Commands do
 
   @default_registry_type "oci"
 
-  @doc "Decodes the rest of a subject and a body."
+  @doc """
+  Decodes the rest of a subject, as tokens, and a body, as decoded JSON.
+
+  `:ignore` for an auction that cannot be read: the holder of an auction counts every answer as a bid. `:invalid_input`
+  names the field of another form, and `:unknown_operation` the subject.
+
+      iex> Exosuit.Protocol.V1.Commands.decode(["config", "get", "shop", "eu"], nil)
+      {:ok, %Exosuit.Model.Command.GetConfig{name: "shop.eu"}}
+  """
   @spec decode([String.t()], term()) :: {:ok, Command.t()} | {:error, Error.t()} | :ignore
   def decode(["registry", "put"], body), do: Registries.decode(body, @default_registry_type)
   def decode(["host", "ping"], _body), do: {:ok, %Command.Ping{}}

@@ -9,14 +9,23 @@ defmodule Exosuit.Protocol.V1.Events do
   alias Exosuit.Event
   alias Exosuit.Protocol.Envelope
 
-  @doc "The CloudEvents for an event, each with the name that ends its subject."
+  @doc """
+  The CloudEvents for an event, each with the name that ends its subject; an empty list if the tools of 1.x do not know
+  it. The id of the first is a ULID with the time of the event, written as a UUID.
+
+  1.x has one event for all changes of a component, `component_scaled` with the number of instances. A stop is a scale
+  to
+  0. Each set of annotations has an event of its own, because tools count instances by annotations.
+  """
   @spec encode(Event.t()) :: [{String.t(), map()}]
   def encode(%Event{} = event) do
     for {{name, data}, n} <- event |> facts() |> Enum.with_index(),
         do: {name, Envelope.wrap(event, name, data, ulid(event), n)}
   end
 
-  @doc "The inventory of a host in the form of 1.x."
+  @doc """
+  The inventory of a host in the form of 1.x: only running items, and an entry for each set of annotations.
+  """
   @spec inventory(map()) :: map()
   def inventory(it) do
     it

@@ -1,7 +1,11 @@
 defmodule Exosuit.Protocol.V1.Records do
-  @moduledoc false
-  # Links as hosts of wasmCloud 1.x store them for each other, in the record `COMPONENT_<source>` of their source, and
-  # as clients list them. Such a link refers to configurations by name only.
+  @moduledoc """
+  Links as hosts of wasmCloud 1.x store them for each other, in the record `COMPONENT_<source>` of their source, and
+  as clients list them. Pure.
+
+  Such a link refers to configurations by name only. A record has 1 000 links at most; a larger one is refused. An
+  invalid link does not invalidate the others: it is left out, and its error is returned.
+  """
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Link
@@ -16,14 +20,22 @@ defmodule Exosuit.Protocol.V1.Records do
   @spec key(source :: String.t()) :: String.t()
   def key(source), do: @prefix <> source
 
-  @doc "The component that a key belongs to; `:error` if it is not the key of a component's record."
+  @doc """
+  The component that a key belongs to; `:error` if it is not the key of a component's record.
+
+      iex> Exosuit.Protocol.V1.Records.source("COMPONENT_shop")
+      {:ok, "shop"}
+      iex> Exosuit.Protocol.V1.Records.source("LINKDEF_AB")
+      :error
+  """
   @spec source(String.t()) :: {:ok, String.t()} | :error
   def source(@prefix <> source), do: {:ok, source}
   def source(_other), do: :error
 
   @doc """
   Encodes the record of a component: removes some links from the old record, and adds others. The rest of the old
-  record stays, even if Exosuit cannot read it.
+  record stays, even if Exosuit cannot read it: a newer host may have written it. An old record that cannot be decoded
+  is an error, so that it is not overwritten.
   """
   @spec encode(old :: binary() | nil, removed :: [Link.t()], added :: [Link.t()]) ::
           {:ok, binary()} | {:error, Error.t()}
@@ -49,7 +61,10 @@ defmodule Exosuit.Protocol.V1.Records do
     }
   end
 
-  @doc "A link of this component from the map of `to_map/1`."
+  @doc """
+  A link of this component from the map of `to_map/1`. `:invalid_input` for a link of another component, or of another
+  form.
+  """
   @spec from_map(source :: String.t(), map()) :: {:ok, Link.t()} | {:error, Error.t()}
   def from_map(source, %{"source_id" => source} = fields) do
     Record.check_link(%Link{

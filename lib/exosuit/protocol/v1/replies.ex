@@ -1,12 +1,18 @@
 defmodule Exosuit.Protocol.V1.Replies do
-  @moduledoc false
-  # Encodes replies of wasmCloud 1.x: `success`, `message` and, for a query, `response`.
+  @moduledoc """
+  Encodes replies of wasmCloud 1.x: `success`, `message` and, for a query, `response`. Pure.
+
+  Commands about a missing item succeed where clients of 1.x expect it: deleting a link, stopping a provider, and
+  reading a configuration, which is how clients find out whether it exists.
+  """
 
   alias Exosuit.{Error, Protocol}
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.V1.{Events, Records}
 
-  @doc "Encodes the result of a command; `nil` if no reply is sent."
+  @doc """
+  Encodes the result of a command; `nil` if no reply is sent, which is so for a refused auction.
+  """
   @spec encode(Command.t() | nil, Protocol.result()) :: map() | nil
   def encode(%bid{}, {:error, _error})
       when bid in [Command.AuctionActor, Command.AuctionProvider],

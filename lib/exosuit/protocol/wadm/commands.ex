@@ -35,7 +35,15 @@ defmodule Exosuit.Protocol.Wadm.Commands do
     "status" => []
   }
 
-  @doc "Decodes a message, by the tokens of its subject behind the lattice."
+  @doc """
+  Decodes a message, by the tokens of its subject behind the lattice.
+
+  `:unknown_operation` for another subject, and `:invalid_input` for a body of another form. A manifest has 1 MiB at
+  most, and any other body 4 KiB.
+
+      iex> Exosuit.Protocol.Wadm.Commands.decode(["model", "deploy", "shop"], ~s({"version": "latest"}))
+      {:ok, %Exosuit.Model.Command.DeployApp{app: "shop", version: nil}}
+  """
   @spec decode([String.t()], binary()) :: {:ok, Command.t()} | {:error, Error.t()}
   def decode(["model", "list"], _body), do: {:ok, %Command.ListApps{}}
   def decode(["model", "get"], _body), do: {:ok, %Command.GetManifest{}}

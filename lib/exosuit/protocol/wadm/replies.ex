@@ -9,6 +9,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.Wadm.Status
 
+  @typedoc "A reply: an object, or for `list/1` a list."
   @type t :: map() | [map()]
 
   @typedoc """
@@ -82,6 +83,9 @@ defmodule Exosuit.Protocol.Wadm.Replies do
   @doc """
   The reply after a version was deleted, or for `nil` the whole application. `undeploy?` says whether running parts
   are stopped.
+
+      iex> Exosuit.Protocol.Wadm.Replies.deleted("shop", "2", false).message
+      "Successfully deleted version 2 of application shop"
   """
   @spec deleted(String.t(), String.t() | nil, boolean()) :: t()
   def deleted(name, nil, undeploy?) do

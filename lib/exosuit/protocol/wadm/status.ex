@@ -13,17 +13,25 @@ defmodule Exosuit.Protocol.Wadm.Status do
 
   @typedoc "The result of `Exosuit.App.status/2`."
   @type overview :: map()
+
+  @typedoc """
+  The status as tools of wadm decode it. `components` is always empty: it is deprecated, and required.
+  """
   @type t :: %{
           status: info(),
           scalers: [map()],
           version: String.t(),
           components: []
         }
+
+  @typedoc "A type of the table above, and a message for people, cut beyond 4 096 bytes."
   @type info :: %{type: String.t(), message: String.t()}
 
   @max_message 4_096
 
-  @doc "The status of an application whose version is called `version`."
+  @doc """
+  The status of an application whose version is called `version`. Each component has a scaler with a status of its own.
+  """
   @spec encode(overview(), String.t()) :: t()
   def encode(%{status: :undeployed}, version), do: undeployed("it is not deployed", version)
 
@@ -40,7 +48,12 @@ defmodule Exosuit.Protocol.Wadm.Status do
   @spec waiting(String.t(), String.t()) :: t()
   def waiting(message, version), do: status(info("waiting", [message]), [], version)
 
-  @doc "The word of wadm 0.7 for the type of a status."
+  @doc """
+  The word of wadm 0.7 for the type of a status.
+
+      iex> Exosuit.Protocol.Wadm.Status.old_type(Exosuit.Protocol.Wadm.Status.waiting("no host yet", "1"))
+      "undeployed"
+  """
   @spec old_type(t()) :: String.t()
   def old_type(%{status: %{type: "deployed"}}), do: "ready"
   def old_type(%{status: %{type: "reconciling"}}), do: "compensating"
