@@ -45,7 +45,9 @@ defmodule Exosuit.Lattice.ManifestGuideTest do
       assert [%{target: "shop-store"}] =
                for(link <- Exosuit.links(host), link.source == @orders, do: link)
 
-      assert {:ok, %{status: :running}} = Exosuit.fetch_provider(host, "shop-store")
+      eventually(fn ->
+        match?({:ok, %{status: :running}}, Exosuit.fetch_provider(host, "shop-store"))
+      end)
     end
   end
 
