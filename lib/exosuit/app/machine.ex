@@ -52,6 +52,30 @@ defmodule Exosuit.App.Machine do
   joins, the store's content arrives) marks all as dirty. Beats are frequent and change nothing as a rule, so that
   everything that depends on time waits for the next tick.
 
+  ## When a host crashes
+
+  With the usual numbers of `Exosuit.App.Machine.Options`, and N1 as the host that crashes:
+
+      0 s     N1 crashes. Calls to its actors fail, or reach other hosts that run the same actors
+      6 s     the others have missed three beats. Within a tick of 500 ms they forget N1, place its workloads among
+              themselves, fetch what they lack, and start them
+      15 s    at the latest, the leases of its singletons are free, and the next host takes them
+      1 h     the sweep deletes the statuses that N1 left behind
+
+  If N1 comes back, it orders the share of its copy at once, and beats. For the others it is a new member: they place
+  anew, and hand over to it. N1 does not lose the members of its copy before it was connected for six seconds.
+
+  ## When the lattice cannot be reached
+
+      0 s     the store says that it is interrupted. Nothing is written from now on
+      3.5 s   the host has not heard its own beats, and counts itself as cut off
+      10 s    at the latest, the host ends its singletons: it cannot renew their leases
+      …       all else goes on, and the reconciler restarts what crashes. No member counts as lost
+      back    the watch goes on. When the store's content is complete, records, statuses and leases are compared with it
+      + 6 s   members that have not been heard by now are lost
+
+  Every host of the lattice does the same, on whichever side of the cut it is.
+
   ## Writes and fetches
 
   Each write or fetch has a key in `pending`, so that it is under way once at most. It ends by its answer, and the
