@@ -227,8 +227,9 @@ defmodule Exosuit.App.Shares do
   def handle_cast({:make, order}, state), do: {:noreply, run(state, order)}
 
   def handle_cast({:know, member, candidates, snapshots}, state) do
-    if candidates, do: Snapshots.put_candidates(state.table, candidates)
+    # The members come last: from then on, a reader gets `:not_found` for an application that the table lacks.
     for {app, snapshot} <- snapshots, do: Snapshots.put(state.table, app, snapshot)
+    if candidates, do: Snapshots.put_candidates(state.table, candidates)
     for from <- state.asking, do: GenServer.reply(from, {:ok, state.table})
     back? = member.current? and not state.member.current?
     state = %{state | member: member, asking: []}

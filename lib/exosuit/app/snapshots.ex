@@ -41,7 +41,7 @@ defmodule Exosuit.App.Snapshots do
   def put(table, app, nil), do: :ets.delete(table, {:app, app})
   def put(table, app, snapshot), do: :ets.insert(table, {{:app, app}, snapshot})
 
-  @doc "Writes the members. From then on, the table counts as filled."
+  @doc "Writes the members. From then on, the table counts as filled, so the first applications are written before."
   @spec put_candidates(table(), Placement.candidates()) :: true
   def put_candidates(table, candidates), do: :ets.insert(table, {:candidates, candidates})
 
