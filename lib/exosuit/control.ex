@@ -14,6 +14,19 @@ defmodule Exosuit.Control do
 
   A second host on the same data directory is refused at its start. If the socket cannot be opened for another
   reason, the host runs without it, emits the event `control_failed` with the reason, and tries again.
+
+  ## Bounds
+
+  | what | at most | beyond |
+  |---|---|---|
+  | clients | 32 | an error `overloaded`, and the connection is closed |
+  | running commands, with those of clients that have left | 64 | the command gets an error `overloaded` |
+  | a line | 24 MiB | an error `invalid_input`, and the connection is closed |
+  | events that a client has not read | 4 096 | an error `overloaded`, and the connection is closed |
+  | silence of a client that does not follow events | ten minutes | the connection is closed |
+  | the heap of a connection | 8 Mi words | the connection is closed |
+
+  `Exosuit.Control.Nats` and `Exosuit.Control.Wadm` take commands over NATS; all three end in the same functions.
   """
   use Supervisor
 
@@ -30,7 +43,10 @@ defmodule Exosuit.Control do
   # Repeated crashes must not end the host.
   @restarts 1_000
 
-  @doc "Starts nothing if the host has no data directory."
+  @doc """
+  Starts nothing if the host has no data directory. Returns `:conflict` if another host answers at the socket of the
+  data directory: two hosts would write the same files.
+  """
   @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
   def start_link(%Instance{config: %{data_dir: nil}}), do: :ignore
 

@@ -11,6 +11,7 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Machine.Report
   doctest Exosuit.App.Machine.Slots
   doctest Exosuit.App.Model.Shape
+  doctest Exosuit.Control.Wadm.Probe
   doctest Exosuit.Error
   doctest Exosuit.Event
   doctest Exosuit.Event.Types

@@ -1,7 +1,24 @@
 defmodule Exosuit.Control.Actors do
-  @moduledoc false
-  # Starts, scales, stops and updates actors for the lattice. Events report the results. If a command fails before the
-  # host starts anything, this module announces the failure.
+  @moduledoc """
+  Starts, scales, stops and updates actors for the lattice.
+
+  The socket and the public API name code by a path and an actor by its id. Commands of the lattice differ: they name
+  code by a reference, and mean "start it, or add instances if it runs". This module decides between these cases, and
+  then calls `Exosuit.Host.Actors`.
+
+  A start or an update of the lattice is acknowledged before its end, so an event must report each outcome.
+  `Exosuit.Host.Actors` announces the starts and updates that the host has tried. If a command fails before that, this
+  module announces the failure.
+
+  ## Different code under the same id
+
+  | command | policy | effect |
+  |---|---|---|
+  | OTP era, scale (`mismatch: :refuse`) | | refused, `:conflict` |
+  | 1.x without `allow_update` (`:keep`) | | scaled, the code stays; the acknowledgement says so |
+  | 1.x with `allow_update` (`:update`) | | updated, then scaled |
+  | a stop, or a scale to 0 | | carried out, it does not depend on the code |
+  """
 
   alias Exosuit.{Artifact, Claims, Error, Event, Host, Input, Instance, Lattice}
   alias Exosuit.Artifact.Loaded
@@ -14,8 +31,8 @@ defmodule Exosuit.Control.Actors do
   @time "max_execution_time"
 
   @doc """
-  Checks whether the state of the host allows a command, or returns a message for its sender. Quick: nothing is read
-  or started.
+  Checks, before a command is acknowledged, whether the state of the host allows it. Returns `:ok`, or a message for
+  its sender. Quick: nothing is read or started. The state may have changed when the command runs, so it checks again.
   """
   @spec admit(StartActor.t() | ScaleActor.t() | UpdateActor.t(), Instance.t()) ::
           :ok | {:ok, String.t()} | {:error, Error.t()}
@@ -50,7 +67,10 @@ defmodule Exosuit.Control.Actors do
          do: :ok
   end
 
-  @doc "Starts an actor, or adds instances to a running one of the same reference."
+  @doc """
+  Starts an actor under its public key, or adds instances to a running one of the same reference. Blocks the calling
+  process. Returns `:conflict` if the running one has another reference, and `:invalid_claims` for unsigned code.
+  """
   @spec start(StartActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def start(it, instance) do
     with {:ok, loaded} <- load(it.code, instance),
@@ -64,7 +84,10 @@ defmodule Exosuit.Control.Actors do
     |> told(it, instance)
   end
 
-  @doc "Sets the instances of an actor, all or those with these annotations, and starts it if it does not run."
+  @doc """
+  Sets the instances of an actor, all or those with these annotations, and starts it if it does not run. A scale of an
+  absent actor to 0 emits `actor_scaled`, because its sender waits for an event.
+  """
   @spec scale(ScaleActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def scale(it, instance) do
     case Inventory.fetch_actor(instance, it.id) do
@@ -77,14 +100,17 @@ defmodule Exosuit.Control.Actors do
     end
   end
 
-  @doc "Stops an actor, or some of its instances."
+  @doc "Stops an actor, or some of its instances. `:not_found` if there is no such actor."
   @spec stop(StopActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def stop(it, instance) do
     with {:ok, actor} <- Inventory.fetch_actor(instance, it.id),
          do: Host.Actors.resize(instance, actor.id, {:remove, it.annotations, it.instances})
   end
 
-  @doc "Replaces the code of an actor."
+  @doc """
+  Replaces the code of an actor. Without an id in the command, the code is loaded here: its public key says which actor
+  it is for.
+  """
   @spec update(UpdateActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def update(it, instance) do
     permissions = [force: it.force, allow_issuer_change: it.allow_issuer_change]

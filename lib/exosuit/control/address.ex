@@ -1,7 +1,16 @@
 defmodule Exosuit.Control.Address do
-  @moduledoc false
-  # The file of the control socket: finds out whether a host answers there, and opens it so that only its owner can
-  # ever connect.
+  @moduledoc """
+  The file of the control socket: finds out whether a host answers there, and opens it so that only its owner can
+  ever connect.
+
+  A process that may connect may run any code on the host. Three steps keep others out:
+
+  1. The data directory gets the mode `0700`, unless it has the sticky bit, as `/tmp` has: then others use it as well.
+  2. The socket is bound under another name, and its mode set to `0600` there.
+  3. Then it is renamed to its final name. At no moment can anybody connect to a socket that is open to others.
+
+  A file that a dead host left is replaced. A file that is no socket is not touched.
+  """
 
   import Bitwise
 
@@ -13,13 +22,19 @@ defmodule Exosuit.Control.Address do
   @probe_timeout 1_000
   @send_timeout 5_000
 
-  @doc "Whether a living host answers there."
+  @doc """
+  Whether a living host answers there. A host that is too busy to accept within a second counts as living: its file must
+  not be replaced.
+  """
   @spec taken?(Path.t()) :: boolean()
   def taken?(path) do
     byte_size(path) <= @max_path and probe(path) == :living
   end
 
-  @doc "Opens the socket. Replaces the file of a dead host."
+  @doc """
+  Opens the socket. Replaces the file of a dead host. Returns `:conflict` if a living host answers, and `:io` if the
+  path is longer than 103 bytes (a limit of the kernel), is another kind of file, or cannot be made.
+  """
   @spec listen(Path.t()) :: {:ok, :gen_tcp.socket()} | {:error, Error.t()}
   def listen(path) do
     with :ok <- check_length(path),

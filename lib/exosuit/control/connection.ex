@@ -1,7 +1,26 @@
 defmodule Exosuit.Control.Connection do
-  @moduledoc false
-  # One client of the socket: carries out its commands one after the other, and answers each with a line. If the client
-  # does not read, sending to it times out, and the connection is closed.
+  @moduledoc """
+  One client of the socket: carries out its commands one after the other, and answers each with a line.
+
+      client ── line ──► decode ── task of `Exosuit.Control.Execution` ── result ──► line ──► client
+                                     (the connection waits for it)
+      host ──── event ────────────────────────────────────────────────────────────► line ──► client
+
+  The socket is read piece by piece (`active: :once`). While a command runs, one piece may wait in the mailbox, and the
+  rest waits in the kernel: a client that sends faster than its commands run is slowed down.
+
+  | failure | effect |
+  |---|---|
+  | the client disconnects during a call | the call is killed |
+  | the client disconnects during another command | the command is completed, its result is lost |
+  | the command crashes | the client gets `internal`; the connection goes on |
+  | the client does not read | sending times out after 5 s, and the connection is closed |
+  | the client reads events too slowly | it gets `overloaded`, and the connection is closed |
+  | a line is too long | it gets `invalid_input`, and the connection is closed |
+
+  Before such a close, unread input is discarded for up to two seconds: the kernel drops the last answer if a
+  socket is closed with unread bytes in it.
+  """
 
   alias Exosuit.Control.Execution
   alias Exosuit.{Error, Lattice}
@@ -26,7 +45,10 @@ defmodule Exosuit.Control.Connection do
   @farewell 2_000
   @idle 600_000
 
-  @doc "Serves the client that is sent as `{:client, socket}`, until it goes."
+  @doc """
+  Serves the client that is sent as `{:client, socket}`, until it goes. Runs in a task of its own, which ends if no
+  client comes within 5 s.
+  """
   @spec serve(map()) :: :ok
   def serve(context) do
     Process.flag(:max_heap_size, %{size: @max_heap_words, kill: true, error_logger: false})

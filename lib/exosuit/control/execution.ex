@@ -1,7 +1,22 @@
 defmodule Exosuit.Control.Execution do
-  @moduledoc false
-  # Carries out each command on a host with one call of the room that the command concerns. Commands of the lattice
-  # that take several calls are in `Actors` and `Providers`. Runs in a task of its own.
+  @moduledoc """
+  Carries out each command on a host with one call of the room that the command concerns.
+
+  Commands come here from the socket, and from both generations of wasmCloud over NATS; each runs in a task of its own.
+  Commands of the lattice that take several calls are in `Exosuit.Control.Actors` and `Exosuit.Control.Providers`.
+
+  While the host stops, only commands that change nothing are carried out, and `StopHost`. All others are refused with
+  `:unavailable`: a stopping host would acknowledge commands that it does not carry out.
+
+  | function | for |
+  |---|---|
+  | `answer/3` | the socket: the result is a message |
+  | `run/2` | the lattice, if the reply has the result |
+  | `admit/2`, then `run_acknowledged/2` | the lattice, if the reply only acknowledges |
+  | `abandon/3` | an acknowledged command that will not be carried out |
+
+  Arguments have the right form: codecs have checked it. Nothing here parses text.
+  """
 
   alias Exosuit.{App, Error, Host, Instance, Protocol, Router, Settings}
   alias Exosuit.Control.{Actors, Configurations, Providers, Remote}
@@ -21,6 +36,9 @@ defmodule Exosuit.Control.Execution do
 
   alias Exosuit.Model.{Command, Instances, Link}
 
+  @typedoc """
+  The value of a command, an error, or an error with the diagnostics of a manifest. Replies encode it.
+  """
   @type result :: Protocol.result()
 
   # Commands that change nothing, and `StopHost`. The router refuses calls by itself.
@@ -55,7 +73,10 @@ defmodule Exosuit.Control.Execution do
     with :ok <- check_stopping(command, instance), do: check(command, instance)
   end
 
-  @doc "Carries out a command, and waits for its result."
+  @doc """
+  Carries out a command, and waits for its result. Blocks the calling process as long as the command takes: a start may
+  compile for minutes.
+  """
   @spec run(Command.t(), Instance.t()) :: result()
   def run(command, instance) do
     with :ok <- check_stopping(command, instance), do: carry_out(command, instance)

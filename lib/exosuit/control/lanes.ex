@@ -1,9 +1,27 @@
 defmodule Exosuit.Control.Lanes do
-  @moduledoc false
-  # Commands with the same subject run in the order in which they came, all others concurrently. The number of running
-  # and waiting commands is bounded. Pure.
+  @moduledoc """
+  The order of commands: those with the same subject run in the order in which they came, all others concurrently. Pure.
 
+  A lane is a subject (`Exosuit.Model.Command.subject/1`). It exists while a command of it runs. The number of running
+  and waiting commands together is bounded.
+
+      iex> alias Exosuit.Control.Lanes
+      iex> {:run, lanes} = Lanes.enter(Lanes.new(3), {:actor, "shop"}, :stop)
+      iex> {:wait, lanes} = Lanes.enter(lanes, {:actor, "shop"}, :scale)
+      iex> {:run, lanes} = Lanes.enter(lanes, {:actor, "cart"}, :stop)
+      iex> Lanes.enter(lanes, :labels, :put)
+      :full
+      iex> {next, _lanes} = Lanes.leave(lanes, {:actor, "shop"})
+      iex> next
+      {:run, :scale}
+  """
+
+  @typedoc "Commands of one lane run one after the other."
   @type lane :: term()
+
+  @typedoc """
+  `count` is the number of running and waiting commands. `waiting` has a queue for each lane of which a command runs.
+  """
   @type t :: %__MODULE__{
           max: pos_integer(),
           count: non_neg_integer(),
@@ -37,7 +55,9 @@ defmodule Exosuit.Control.Lanes do
   def waiting(lanes),
     do: Enum.flat_map(lanes.waiting, fn {_lane, queue} -> :queue.to_list(queue) end)
 
-  @doc "Notes that a command of this lane has ended. Returns the next command of the lane, if one waits."
+  @doc """
+  Notes that a command of this lane has ended. Returns the next command of the lane, if one waits; it runs from now on.
+  """
   @spec leave(t(), lane()) :: {{:run, term()} | :idle, t()}
   def leave(lanes, lane) do
     lanes = %{lanes | count: lanes.count - 1}

@@ -1,7 +1,19 @@
 defmodule Exosuit.Control.Listener do
-  @moduledoc false
-  # Owns the socket, and removes its file when it ends. A linked process accepts clients and gives each to a task. A
-  # client above the limit gets an error.
+  @moduledoc """
+  Owns the control socket, and removes its file when it ends.
+
+  A linked process accepts clients, because accepting blocks. It gives each to a task (`Exosuit.Control.Connection`). A
+  client above the limit gets an error.
+
+  | failure | effect |
+  |---|---|
+  | the socket cannot be opened | event `control_failed`, once for each reason; the next try after 5 s |
+  | the accepting process ends | the socket is closed and opened again |
+  | no free file descriptor | the accepting process waits for 100 ms |
+  | this process is killed | its successor replaces the file; clients stay connected |
+
+  At its end, the file is removed before the socket is closed: afterwards, another host may have its own file there.
+  """
 
   use Exosuit.Server
 

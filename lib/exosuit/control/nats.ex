@@ -9,6 +9,12 @@ defmodule Exosuit.Control.Nats do
       └── Receiver   receives commands, and sends their results
 
   A host without NATS does not start it. See `guides/control-interface.md`.
+
+  Everybody who can publish on the subjects can send commands: NATS accounts and permissions decide who that is. The
+  host reads files for them only if its option `:allow_file_load` permits it (`Exosuit.Control.Reference`).
+
+  At most 256 commands run and wait. If the receiver crashes, the commands that run
+  continue and reply; those that wait are lost.
   """
   use Supervisor
 

@@ -1,7 +1,13 @@
 defmodule Exosuit.Control.Providers do
-  @moduledoc false
-  # Starts and stops providers for the lattice. If a command fails before the host starts anything, this module
-  # announces the failure.
+  @moduledoc """
+  Starts and stops providers for the lattice.
+
+  1.x gives a provider an id; the OTP era knows a provider by its reference and its link name. In the second case, this
+  module chooses the id: the name in the reference, with the link name if another item has that id.
+
+  A start is acknowledged before its end, so an event must report each outcome. `Exosuit.Host.Providers` announces the
+  starts that the host has tried. If a command fails before that, this module announces the failure.
+  """
 
   alias Exosuit.{Error, Event, Host, Instance, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
@@ -9,7 +15,10 @@ defmodule Exosuit.Control.Providers do
   alias Exosuit.Model.Command.{AuctionProvider, StartProvider, StopProvider}
 
   @doc """
-  Checks whether the state of the host allows a start. Quick: nothing is started.
+  Checks, before a start is acknowledged, whether the state of the host allows it. Quick: nothing is started.
+
+  A second start under the same id and reference succeeds, and changes nothing. With another reference it is a
+  `:conflict`. In the OTP era, a second start of the same provider is a `:conflict` as well.
   """
   @spec admit(StartProvider.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def admit(it, instance) do
@@ -17,7 +26,10 @@ defmodule Exosuit.Control.Providers do
          do: free(it, instance)
   end
 
-  @doc "Starts a provider."
+  @doc """
+  Starts a provider. Blocks the calling process until it has its links. `:ok` if it runs already from the same
+  reference.
+  """
   @spec start(StartProvider.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def start(it, instance) do
     with :absent <- present(it, instance),
@@ -30,7 +42,10 @@ defmodule Exosuit.Control.Providers do
     end
   end
 
-  @doc "Stops a provider."
+  @doc """
+  Stops the provider with this key, id or reference, and with this link name if there is one. `:not_found` if there is
+  none.
+  """
   @spec stop(StopProvider.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def stop(it, instance) do
     case find(it.id, it.link_name, instance) do

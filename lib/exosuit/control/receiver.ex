@@ -1,8 +1,31 @@
 defmodule Exosuit.Control.Receiver do
-  @moduledoc false
-  # Receives the commands of the lattice, by each protocol, and runs each in a task. Commands with the same subject
-  # (`Exosuit.Model.Command.subject/1`) run in the order in which they came, all others concurrently. The number of
-  # commands that run and wait is limited; more are refused. This process waits for none of them.
+  @moduledoc """
+  Receives the commands of the lattice, by each protocol, and runs each in a task.
+
+  Commands with the same subject (`Exosuit.Model.Command.subject/1`) run in the order in which they came, all others
+  concurrently (`Exosuit.Control.Lanes`). At most 256 commands run and wait; more are refused with `:overloaded`. This
+  process waits for none of them.
+
+  ## The life of a command
+
+      message ── decode ── admit ── enter its lane ──► run in a task ──► reply, or events
+         │          │         │          │                  │
+         │          │         │          └ full: refused    └ crashed: refused, or an event
+         │          │         └ refused: the reply has the reason
+         │          └ another form: refused; an auction gets no reply
+         └ the next message is asked for after this one was entered
+
+  A command that its protocol acknowledges gets its reply when it enters its lane, even if it has to wait there. From
+  then on, each end of it is reported by an event.
+
+  ## Ends
+
+  | what ends | effect |
+  |---|---|
+  | the task of a command | the sender gets `internal`, or an event if the command was acknowledged |
+  | this process | running commands continue and reply; waiting ones are lost; the successor subscribes again |
+  | the host | `abandon/1` ends all commands and informs their senders |
+  """
 
   use Exosuit.Server
 
@@ -23,6 +46,9 @@ defmodule Exosuit.Control.Receiver do
   @spec max_commands() :: pos_integer()
   def max_commands, do: @max_commands
 
+  @doc """
+  Starts the receiver, which subscribes before this function returns. `tasks` is the name of a `Task.Supervisor`.
+  """
   @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
   def start_link({instance, tasks}) do
     state = %__MODULE__{
@@ -36,7 +62,7 @@ defmodule Exosuit.Control.Receiver do
 
   @doc """
   Ends all running and waiting commands, because the host stops, and informs their senders. Blocks the calling
-  process.
+  process. `Exosuit.Drain` calls it.
   """
   @spec abandon(Instance.t()) :: :ok
   def abandon(instance) do

@@ -1,7 +1,14 @@
 defmodule Exosuit.Control.Reference do
-  @moduledoc false
-  # References to the code of actors and providers in commands of the lattice: `file://PATH`, if the host may read
-  # that file for others (`:allow_file_load`), or a provider that the host has already.
+  @moduledoc """
+  References to the code of actors and providers in commands of the lattice. Pure, but for the look at symbolic links.
+
+  A reference is `file://PATH`, if the host may read that file for others (`:allow_file_load`), or a provider that the
+  host has already. Images of registries are refused: the host does not fetch them.
+
+  The senders of these commands may be anybody on the lattice. A file's content gets to them only if it is valid Wasm,
+  but errors could tell whether a file exists. Therefore the host reads no file for the lattice by default. With a list
+  of directories, it reads only files below them; a path that leads out of them by a symbolic link is refused.
+  """
 
   alias Exosuit.{Artifact, Error, Input}
 
@@ -10,7 +17,16 @@ defmodule Exosuit.Control.Reference do
 
   @forms "wasmcloud+builtin://NAME or exosuit+module://NAME"
 
-  @doc "The path of a Wasm file."
+  @doc """
+  The path of a Wasm file. `:denied` if the host does not read it for the lattice, and `:invalid_input` for a relative
+  path or another kind of reference.
+
+      iex> Exosuit.Control.Reference.actor("file:///srv/shop.wasm", true)
+      {:ok, "/srv/shop.wasm"}
+      iex> {:error, error} = Exosuit.Control.Reference.actor("file:///srv/shop.wasm", false)
+      iex> error.reason
+      :denied
+  """
   @spec actor(String.t(), files()) :: {:ok, Path.t()} | {:error, Error.t()}
   def actor(reference, files) do
     case Input.parse_reference(reference) do
@@ -39,12 +55,22 @@ defmodule Exosuit.Control.Reference do
     end
   end
 
-  @doc "The reference as the inventory shows it, so that the two can be compared."
+  @doc """
+  The reference as the inventory shows it, so that the two can be compared.
+
+      iex> Exosuit.Control.Reference.normalize("file:///srv/../srv/shop.wasm")
+      "file:///srv/shop.wasm"
+  """
   @spec normalize(String.t()) :: String.t()
   def normalize("file://" <> path), do: "file://" <> Path.expand(path)
   def normalize(reference), do: reference
 
-  @doc "The name of a provider in its reference: `keyvalue`."
+  @doc """
+  The name of a provider in its reference.
+
+      iex> Exosuit.Control.Reference.name("wasmcloud+builtin://keyvalue")
+      "keyvalue"
+  """
   @spec name(String.t()) :: String.t()
   def name(reference), do: reference |> String.split("://", parts: 2) |> List.last()
 

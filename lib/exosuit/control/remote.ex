@@ -1,7 +1,13 @@
 defmodule Exosuit.Control.Remote do
-  @moduledoc false
-  # Opens the VM for `exosuit remote`, when the socket asks for it. The cookie is in a file that only its owner can
-  # read. The file is removed when the host ends.
+  @moduledoc """
+  Opens the VM for `exosuit remote`, when the socket asks for it.
+
+  Unless the VM has Erlang distribution already, the first request starts it (`Exosuit.Distribution`), and it stays open
+  until the VM ends. The cookie is in a file that only its owner can read, in a directory that only its owner can open:
+  whoever may read it may run any code on the host, as may whoever can open the control socket.
+
+  The file is removed when the host ends.
+  """
 
   use Exosuit.Server
 
@@ -13,7 +19,10 @@ defmodule Exosuit.Control.Remote do
   # More than enough, because the VM's kernel only opens a socket.
   @timeout 30_000
 
-  @doc "Opens the VM of this host. Returns how to connect to it."
+  @doc """
+  Opens the VM of this host. Returns the name of its node, its port, the path of the cookie's file, and the versions
+  that must fit. Blocks the calling process, for 30 s at most. `:io` if the file cannot be written.
+  """
   @spec open(Instance.t()) :: {:ok, map()} | {:error, Error.t()}
   def open(instance),
     do: GenServer.call(Directory.via(instance.name, __MODULE__), :open, @timeout)

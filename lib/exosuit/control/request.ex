@@ -1,6 +1,11 @@
 defmodule Exosuit.Control.Request do
-  @moduledoc false
-  # A command that came over the lattice, with the protocol of its sender and the subject for the reply.
+  @moduledoc """
+  A command that came over the lattice, with the protocol of its sender and the subject for the reply.
+
+  A reply that is too large for a message is cut (`Exosuit.Protocol.Short`). If that does not help, or a value is not
+  text, the sender gets an error instead. Without a connection, it gets nothing. A message without a subject for its
+  reply is carried out without one.
+  """
 
   alias Exosuit.{Error, Instance, Json, Protocol}
   alias Exosuit.Control.Execution
@@ -8,6 +13,10 @@ defmodule Exosuit.Control.Request do
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.Short
 
+  @typedoc """
+  `reply_to` is `nil` if the sender wants no reply. `command` is `nil` until `decode/3`. `acknowledged?` says that the
+  sender has its reply already.
+  """
   @type t :: %__MODULE__{
           session: Session.t(),
           protocol: module(),
@@ -22,7 +31,10 @@ defmodule Exosuit.Control.Request do
   # The default of NATS servers for a message.
   @max_body 1_048_576
 
-  @doc "Decodes the command: `tokens` are those of the subject after the prefix."
+  @doc """
+  Decodes the command: `tokens` are those of the subject after the prefix. `:ignore` if not even a refusal is sent.
+  `:invalid_input` for a body that is not UTF-8, is not JSON, or has more than 1 MiB.
+  """
   @spec decode(t(), [String.t()], binary()) :: {:ok, t()} | {:error, Error.t()} | :ignore
   def decode(request, tokens, payload) do
     with {:ok, body} <- decode(payload),
@@ -53,7 +65,10 @@ defmodule Exosuit.Control.Request do
   def answer(%__MODULE__{acknowledged?: true}, _result), do: :ok
   def answer(request, result), do: reply(request, request.command, result)
 
-  @doc "Acknowledges a request, or refuses a request with an unknown command."
+  @doc """
+  Acknowledges a request, or refuses a request with an unknown command. Encoded without a command, because there may be
+  none.
+  """
   @spec acknowledge(t(), Protocol.result()) :: :ok
   def acknowledge(request, result), do: reply(request, nil, result)
 

@@ -3,6 +3,8 @@ defmodule Exosuit.Control.LanesTest do
 
   alias Exosuit.Control.Lanes
 
+  doctest Lanes
+
   test "one of a lane runs, the others wait for it in order" do
     assert {:run, lanes} = Lanes.enter(Lanes.new(8), :a, 1)
     assert {:wait, lanes} = Lanes.enter(lanes, :a, 2)

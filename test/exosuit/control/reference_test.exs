@@ -4,6 +4,8 @@ defmodule Exosuit.Control.ReferenceTest do
   alias Exosuit.Control.Reference
   alias Exosuit.Error
 
+  doctest Reference
+
   test "files are read only where the host was told to" do
     assert Reference.actor("file:///a/../b.wasm", true) == {:ok, "/b.wasm"}
     assert {:error, %Error{reason: :denied, detail: detail}} = Reference.actor("file:///a", false)

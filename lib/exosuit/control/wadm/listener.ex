@@ -1,10 +1,19 @@
 defmodule Exosuit.Control.Wadm.Listener do
   @moduledoc """
-  Receives the requests to wadm's API, and runs each in a task, up to a limit.
+  Receives the requests to wadm's API, and runs each in a task, up to 64 at a time. More are refused with an error.
 
-  Every two seconds it asks whether a wadm runs in the lattice. If one appears, it ends its subscription and announces
-  `wadm_api_silent`; when the wadm is gone, it subscribes again and announces `wadm_api_serving`. Both may answer
-  within these two seconds.
+  Every two seconds it asks whether a wadm runs in the lattice (`Exosuit.Control.Wadm.Probe`). If one appears, it ends
+  its subscription and announces `wadm_api_silent`; when the wadm is gone, it subscribes again and announces
+  `wadm_api_serving`. Both may answer within these two seconds.
+
+               first probe: no wadm              a wadm answers
+      (start) ─────────────────────► serving ───────────────────► silent
+                                        ▲                           │
+                                        └───────────────────────────┘
+                                          no subscriber, or five probes without an answer
+
+  If the task of a request crashes, its sender gets an error. If this process crashes, its requests run on, and the
+  first probe of the successor decides again.
   """
 
   use Exosuit.Server

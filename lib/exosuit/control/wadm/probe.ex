@@ -18,7 +18,7 @@ defmodule Exosuit.Control.Wadm.Probe do
   @typedoc "A wadm answers, there is no subscriber, a subscriber does not answer, or the lattice cannot be reached."
   @type found :: :wadm | :nobody | :no_answer | :unknown
 
-  @doc "Sends one probe."
+  @doc "Sends one probe. Takes at most a second."
   @spec run(Session.t(), lattice :: String.t()) :: found()
   def run(session, lattice) do
     with {:ok, text} <- Bus.request(session, Wadm.probe(lattice), "", @timeout),
@@ -33,6 +33,13 @@ defmodule Exosuit.Control.Wadm.Probe do
   @doc """
   Whether a host should answer requests. `silent?` says that it stopped answering because of a wadm, and
   `unanswered` is the number of probes without an answer since then. Pure.
+
+  A probe without an answer is not proof that wadm is gone: a busy one answers late. A silent host therefore waits for
+  five of them. An unreachable lattice changes nothing.
+
+      iex> alias Exosuit.Control.Wadm.Probe
+      iex> {Probe.serve?(:nobody, true, 0), Probe.serve?(:no_answer, true, 4), Probe.serve?(:no_answer, true, 5)}
+      {true, false, true}
   """
   @spec serve?(found(), silent? :: boolean(), unanswered :: non_neg_integer()) :: boolean()
   def serve?(:wadm, _silent?, _unanswered), do: false

@@ -3,8 +3,12 @@ defmodule Exosuit.Control.Wadm.Publisher do
   Publishes the status of each application when it changes, on `wadm.status.<lattice>.<name>`.
 
   One host publishes: the member with the lowest id of those that answer the API. It looks at the applications in
-  turn, a bounded number each second. If a request changed an application, it looks at that one at once. If this
-  process crashes, the next one publishes every status once again, so that tools have the current ones.
+  turn, 50 each second. If a request changed an application, it looks at that one at once. One task at a time reads the
+  store, so that a slow store delays statuses, and costs no more.
+
+  A status is published only when it differs from the last one that this process published. If this process crashes, the
+  next one publishes every status once again, so that tools have the current ones. A host that is not the publisher any
+  more forgets the statuses.
   """
 
   use Exosuit.Server
