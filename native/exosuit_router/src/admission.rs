@@ -4,6 +4,34 @@
 //! fast ones. At most half of the instances, and at least one, are lent at a time. When the client sends again,
 //! the call continues at once. For that time, more calls run than there are instances; the surplus slot is
 //! removed with the next call that ends.
+//!
+//! # The arithmetic
+//!
+//! The semaphore has one permit for each slot that is neither used nor removed. A running call
+//! holds no permit object: its permit is forgotten, and `Permit::drop` adds one again. So the
+//! number of slots can change while calls run.
+//!
+//! - `current.instances`: the slots that there should be.
+//! - `debt`: calls that run beyond that. The limit shrank, or the slot of a call was lent and taken
+//!   back.
+//! - `lent`: calls that wait for their clients. Their slots are in the semaphore for others.
+//!
+//! A call that ends pays a debt first, and frees a slot only if there is none. `running` is
+//! `instances + debt − available permits`.
+//!
+//! | event | `debt` | `lent` | permits |
+//! |---|---|---|---|
+//! | a call enters | | | −1 |
+//! | a call ends | −1 if there is any | | +1 if there was no debt |
+//! | a call lends its slot | −1 if there is any | +1 | +1 if there was no debt |
+//! | it continues, and a slot is free | | −1 | −1 |
+//! | it continues, and no slot is free | +1 | −1 | |
+//! | it ends while its slot is lent | | −1 | |
+//! | the limit grows by n | up to −n | | + the rest of n |
+//! | the limit shrinks by n | + the rest of n | | up to −n |
+//!
+//! A nested call never queues (see `queue` in `router`): calls that wait for each other in a circle
+//! would hold their slots until their deadlines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -19,8 +47,11 @@ use crate::count::{Count, Counted};
 /// The slots of one actor. Its limits may grow and shrink while calls run.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    /// The free slots. It is fair: the first to wait gets the first slot.
     semaphore: Semaphore,
+    /// Held for a few instructions, and never across an await.
     limits: Mutex<AdmissionLimits>,
+    /// The calls in the queue.
     waiting: Count,
     /// The deadline of the limits in milliseconds, or `NO_DEADLINE`. Every call reads it, without a
     /// lock.
@@ -30,11 +61,13 @@ pub(crate) struct Admission {
     returned: Notify,
 }
 
+/// A deadline of `u64::MAX` milliseconds is past the end of any clock, so it can mean "none".
 const NO_DEADLINE: u64 = u64::MAX;
 
 /// The limits, and the slots that differ from them.
 #[derive(Debug)]
 struct AdmissionLimits {
+    /// The limits as they were set last.
     current: ActorLimits,
     /// Slots that no longer exist but still have a call: the limit shrank, or their slot was lent.
     /// Each is removed when its call ends.
@@ -46,7 +79,10 @@ struct AdmissionLimits {
 /// A slot in an actor, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
+    /// The actor whose slot it is.
     admission: Arc<Admission>,
+    /// Whether another call may use the slot now. Only the body of one request changes it, so
+    /// relaxed order is enough: the count itself changes under the lock.
     is_lent: AtomicBool,
 }
 
@@ -57,6 +93,7 @@ pub(crate) struct Queued<'a> {
 }
 
 impl Admission {
+    /// All slots are free.
     pub(crate) fn new(limits: ActorLimits) -> Arc<Self> {
         Arc::new(Self {
             semaphore: Semaphore::new(limits.instances as usize),
@@ -71,6 +108,7 @@ impl Admission {
         })
     }
 
+    /// The limits as they were set last.
     pub(crate) fn limits(&self) -> ActorLimits {
         self.limits.lock().current
     }
@@ -84,23 +122,32 @@ impl Admission {
     }
 
     /// The number of used slots.
+    ///
+    /// It may be more than the limit, as long as there is a debt.
     pub(crate) fn running(&self) -> usize {
         let limits = self.limits.lock();
         let places = limits.current.instances as usize + limits.debt;
         places.saturating_sub(self.semaphore.available_permits())
     }
 
+    /// The number of calls in the queue. It may change before the caller uses it.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.get()
     }
 
     /// Takes a slot if one is free and no call waits for it.
+    ///
+    /// The semaphore gives a freed permit to the first waiting call at once, so this function does
+    /// not overtake the queue.
     pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         self.semaphore.try_acquire().ok()?.forget();
         Some(Permit::new(self))
     }
 
     /// Takes a position in the queue, if it is not full.
+    ///
+    /// The position is given back when the result is dropped, so a caller that gives up leaves no
+    /// trace.
     pub(crate) fn try_queue(self: &Arc<Self>) -> Option<Queued<'_>> {
         let waiting = self.waiting.enter(self.limits().queue as usize)?;
         Some(Queued {
@@ -111,6 +158,8 @@ impl Admission {
 
     /// Sets other limits at once. New slots go to waiting calls; removed ones disappear as their
     /// calls end.
+    ///
+    /// A queue that shrank keeps the calls that are in it already.
     pub(crate) fn change(&self, limits: ActorLimits) {
         let mut held = self.limits.lock();
         let (old, new) = (held.current.instances as usize, limits.instances as usize);
@@ -128,6 +177,11 @@ impl Admission {
 
     /// Waits until no call runs: all slots are free, none is lent, and none is owed. Only for an
     /// actor that takes no more calls.
+    ///
+    /// It takes all permits to see that all slots are free, and gives them back at once. A slot
+    /// that is lent is in the semaphore and its call still runs. So the state is checked under the
+    /// lock as well, and the function waits for the next change if it is not settled. `returned` is
+    /// subscribed before the check, so no change is missed between the two.
     pub(crate) async fn idle(&self) {
         loop {
             let returned = self.returned.notified();
@@ -142,11 +196,13 @@ impl Admission {
         }
     }
 
+    /// Ends a call that holds its slot.
     fn leave(&self) {
         let mut limits = self.limits.lock();
         self.free(&mut limits);
     }
 
+    /// Pays a debt with the slot, or offers the slot to the next call.
     fn free(&self, limits: &mut AdmissionLimits) {
         if limits.debt == 0 {
             self.semaphore.add_permits(1);
@@ -157,6 +213,8 @@ impl Admission {
     }
 
     /// Lends a slot, unless the maximum number is lent already.
+    ///
+    /// Returns whether it was lent. If not, the call keeps its slot while it waits.
     fn lend(&self) -> bool {
         let mut limits = self.limits.lock();
         if limits.lent >= lendable(limits.current.instances) {
@@ -168,6 +226,10 @@ impl Admission {
     }
 
     /// Takes a lent slot back, even if another call uses it.
+    ///
+    /// If no slot is free, one call more than the limit runs, and the next call that ends pays for
+    /// it. Waiting for a free slot instead could last as long as another call runs, while the
+    /// client sends.
     fn take_back(&self) {
         let mut limits = self.limits.lock();
         limits.lent -= 1;
@@ -176,6 +238,8 @@ impl Admission {
     }
 
     /// Ends the call of a lent slot.
+    ///
+    /// Its slot stays with the others, so none is freed.
     fn forget_lent(&self) {
         self.limits.lock().lent -= 1;
         self.returned.notify_waiters();
@@ -190,10 +254,13 @@ impl AdmissionLimits {
 }
 
 /// How many places may be lent at a time.
+///
+/// At least one, so that an actor with a single instance is not blocked by one slow client.
 fn lendable(instances: u32) -> usize {
     (instances as usize / 2).max(1)
 }
 
+/// For the atomic: a time that does not fit means no deadline.
 fn milliseconds(deadline: Option<Duration>) -> u64 {
     let milliseconds = deadline.map(|deadline| u64::try_from(deadline.as_millis()).ok());
     milliseconds.flatten().unwrap_or(NO_DEADLINE)
@@ -201,6 +268,9 @@ fn milliseconds(deadline: Option<Duration>) -> u64 {
 
 impl Queued<'_> {
     /// Waits for a slot; the first to wait gets the first one.
+    ///
+    /// If the future is dropped while it waits, the semaphore forgets it, and the position in the
+    /// queue is given back.
     pub(crate) async fn enter(self) -> Permit {
         self.admission
             .semaphore
@@ -213,6 +283,7 @@ impl Queued<'_> {
 }
 
 impl Permit {
+    /// A slot whose permit the semaphore has forgotten.
     fn new(admission: &Arc<Admission>) -> Self {
         Self {
             admission: Arc::clone(admission),
@@ -221,6 +292,8 @@ impl Permit {
     }
 
     /// Whether this is a slot of this actor.
+    ///
+    /// A call keeps the slot of an earlier decision only for the same actor.
     pub(crate) fn is_of(&self, admission: &Arc<Admission>) -> bool {
         Arc::ptr_eq(&self.admission, admission)
     }
@@ -231,6 +304,7 @@ impl Lend for Permit {
         self.is_lent.store(self.admission.lend(), Relaxed);
     }
 
+    /// Does nothing if the slot was not lent, because as many were lent as may be.
     fn take_back(&self) {
         if self.is_lent.swap(false, Relaxed) {
             self.admission.take_back();

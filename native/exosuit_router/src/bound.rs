@@ -1,8 +1,9 @@
 //! The lineages that a link is bound to. `lineage` describes when a link is bound and freed.
 //!
 //! A link is the permission of an actor that was there when it was made. If the actor is stopped and other code
-//! starts under its id, the link must not serve that code: it is an *orphan*, and calls through it are refused with
-//! an error that says so. Every call reads one atomic flag for this; the list of ends is locked only by changes.
+//! starts under its id, the link must not serve that code: it is an *orphan*. Calls do not find it, and get
+//! `missing_link`; its status says why. Every call reads one atomic flag for this; the list of ends is locked only
+//! by changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +13,11 @@ use exosuit_core::{Id, Link, LinkKey};
 use parking_lot::Mutex;
 
 /// The lineages that a link is bound to.
+///
+/// Empty for most links: only a stop of an actor for good binds its links.
 #[derive(Default)]
 pub(crate) struct Bound {
+    /// At most one entry for each end, so at most two in practice.
     ends: Mutex<Vec<End>>,
     /// Whether other code runs at one end. Every call reads it.
     is_orphan: AtomicBool,
@@ -30,6 +34,8 @@ struct End {
 
 impl Bound {
     /// Whether calls through the link are refused, because other code runs at one of its ends.
+    ///
+    /// An acquire load, paired with the stores below, which happen under the lock of `ends`.
     pub(crate) fn is_orphan(&self) -> bool {
         self.is_orphan.load(Ordering::Acquire)
     }
@@ -60,6 +66,10 @@ impl Bound {
     }
 
     /// Gives this link the bindings of the link that it replaces.
+    ///
+    /// The former link's bindings of ends that are bound here already are ignored. The list is
+    /// copied before the second lock is taken, so two links that inherit from each other cannot
+    /// deadlock.
     pub(crate) fn inherit(&self, other: &Self) {
         let inherited = other.ends.lock().clone();
         let mut ends = self.ends.lock();
@@ -80,6 +90,8 @@ impl Bound {
 }
 
 /// The bindings of withheld links, by key.
+///
+/// It is bounded by what the control plane withholds: it replaces the list of a key as a whole.
 #[derive(Default)]
 pub(crate) struct Withheld(pub(crate) HashMap<LinkKey, Vec<Absent>>);
 
@@ -93,6 +105,8 @@ pub(crate) struct Absent {
 }
 
 impl Absent {
+    /// Whether this is the withheld link with this target and these interfaces. With the key, they
+    /// name one link.
     pub(crate) fn is(&self, target: &Id, interfaces: &[String]) -> bool {
         self.target == *target && self.interfaces == interfaces
     }
@@ -100,6 +114,8 @@ impl Absent {
 
 impl Withheld {
     /// Gives a link that is put again the bindings of the withheld one.
+    ///
+    /// The withheld entry stays until `end`, because the put may still be refused.
     pub(crate) fn bequeath(&self, link: &Link, to: &Bound) {
         let absent = self.0.get(&link.key()).into_iter().flatten();
         for withheld in absent.filter(|withheld| withheld.is(&link.target, &link.interfaces)) {
@@ -108,6 +124,7 @@ impl Withheld {
     }
 
     /// Removes the entry of a link that is in the table again.
+    ///
     pub(crate) fn end(&mut self, link: &Link) {
         let key = link.key();
         if let Some(absent) = self.0.get_mut(&key) {
@@ -118,10 +135,13 @@ impl Withheld {
         }
     }
 
+    /// The withheld links of a key.
     pub(crate) fn of(&self, key: &LinkKey) -> &[Absent] {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }
 
+    /// The bindings of all withheld links with this end, by id. It reads every entry: publications
+    /// and stops are rare, and few links are withheld.
     pub(crate) fn at<'a>(&'a self, end: &'a Id) -> impl Iterator<Item = &'a Bound> {
         let absent = self
             .0

@@ -3,6 +3,14 @@
 //! A put may wait for locks and for a provider. Without this, a put that was requested before a deletion could take
 //! effect after it, and a permission that was taken away would be back. The order is that of the requests: a put
 //! is noted when it is requested, and checks under the lock of the table whether it was voided.
+//!
+//! ```text
+//! put_link requested ── begin ─────────── is_void? ── in the table
+//! delete_link requested ──────── void ──┘
+//! ```
+//!
+//! The flag of a put outlives a void: it is never reset, as a put that was cancelled cannot come
+//! back. The lock of the map is held for a look-up only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +20,8 @@ use exosuit_core::LinkKey;
 use parking_lot::Mutex;
 
 /// The puts under way, by the key of their link.
+///
+/// A put that is finished or dropped removes its entry, so the map holds only puts under way.
 #[derive(Default)]
 pub(crate) struct Changes(Mutex<HashMap<LinkKey, Vec<Arc<AtomicBool>>>>);
 
@@ -38,6 +48,8 @@ impl Changes {
     }
 
     /// Voids every put of a key that is under way: none of them takes effect from now on.
+    ///
+    /// The caller holds the write lock of the table, under which puts check their flags.
     pub(crate) fn void(&self, key: &LinkKey) {
         for is_void in self.0.lock().get(key).into_iter().flatten() {
             is_void.store(true, Ordering::Release);

@@ -13,6 +13,9 @@ pub(crate) struct Counted<'a>(&'a Count);
 
 impl Count {
     /// Increments the counter, unless it has reached `max`.
+    ///
+    /// `None` does not wait and does not count. The comparison and the increment are one atomic
+    /// step, so the bound holds under any number of threads.
     pub(crate) fn enter(&self, max: usize) -> Option<Counted<'_>> {
         let more = |count| (count < max).then_some(count + 1);
         self.0

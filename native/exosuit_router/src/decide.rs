@@ -10,6 +10,22 @@
 //! | an actor | each actor by name; providers through a link, if its claims name the contract |
 //! | a provider | the actors that a link joins it to, for the contract of the link |
 //! | a remote actor or provider | the same, by the links of this host |
+//!
+//! # Order
+//!
+//! Each row of the table is a function: `by_host`, `by_actor`, `by_provider` and `by_remote`. For
+//! an import of an actor, the steps are in this order, and the first that applies decides:
+//!
+//! 1. A built-in capability of this contract. The claims must name it.
+//! 2. A link of the caller that covers the operation. Its target is an actor or a provider.
+//! 3. An actor with the imported namespace as its name, here or on another host.
+//! 4. Otherwise the error `missing_link`, which names the caller, the contract and the link.
+//!
+//! The claims are checked after the link is found, so the error says the first thing that is
+//! missing. Expiry is checked for the caller and for the actor that is called.
+//!
+//! Links that are being deleted, and links that are bound to other code (see `bound`), are skipped
+//! as if they were not there.
 
 mod decision;
 mod remote;
@@ -29,6 +45,14 @@ use decision::{Decision, claimed};
 
 impl Table {
     /// Decides on a call.
+    ///
+    /// The caller holds the read lock. The result owns all that it names (`Arc`s), so the lock is
+    /// released before the call is delivered.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_target`, `missing_link`, `missing_claim`, `expired_claims`, or `unavailable` for a
+    /// link whose provider is not there or has not taken it.
     pub(crate) fn decide(
         &self,
         call: &Invocation,
@@ -54,6 +78,9 @@ impl Table {
 
 impl<'a> Decision<'a> {
     /// The host may call every actor.
+    ///
+    /// Host calls need no link: `Exosuit.call/4` and the control plane are trusted. It has no links
+    /// either, so a provider is out of its reach.
     fn by_host(&self) -> Result<Route, Error> {
         match &self.call.target {
             Target::Actor(name) => self.to_named(name),
@@ -68,6 +95,9 @@ impl<'a> Decision<'a> {
     }
 
     /// An actor may call actors by name or link, and capabilities as its claims and links allow.
+    ///
+    /// Its claims are those of the last publication under its id, also while it restarts or is
+    /// retired.
     fn by_actor(&self, caller: &Id) -> Result<Route, Error> {
         let identity = self.caller(caller)?;
         let (namespace, link) = match &self.call.target {
@@ -86,6 +116,9 @@ impl<'a> Decision<'a> {
 
     /// The route for an import of an actor with these names: through its link, otherwise to an
     /// actor of that name. If the claims are known, they must name the contract of a provider.
+    ///
+    /// `names` are the caller's id and its key; a link may use either. `identity` is `None` for a
+    /// remote caller whose claims this host has not heard of. Then the links alone decide.
     fn by_import<'n>(
         &self,
         mut names: impl Iterator<Item = &'n str> + Clone,
@@ -108,6 +141,8 @@ impl<'a> Decision<'a> {
     }
 
     /// A provider may call the actors that its links join it to, for the contract of the link.
+    ///
+    /// This is the way of incoming requests: an HTTP server calls the actors that its links name.
     fn by_provider(&self, id: &Id, contract: &Contract, link: &LinkName) -> Result<Route, Error> {
         let key = self
             .table
@@ -124,6 +159,9 @@ impl<'a> Decision<'a> {
 
     /// The route from a provider with these names to an actor on this host with this name. If
     /// several actors have the name, only those that a link joins to the provider count.
+    ///
+    /// If no link joins any of them, the error is about the first. One error is enough, and it
+    /// names what to link.
     fn back_to<'n>(
         &self,
         called: &Called<'_>,
@@ -152,6 +190,10 @@ impl<'a> Decision<'a> {
     }
 
     /// Checks that a link joins this provider and this actor, each by one of its names.
+    ///
+    /// A link may have been written in either direction: the OTP era wrote "actor to HTTP server",
+    /// and a 1.x manifest writes the server as the source. Both allow the server to call the actor.
+    /// Each side may be named by id or by key, so up to four pairs of names are tried.
     fn check_joined<'n, 'm>(
         &self,
         mut provider: impl Iterator<Item = &'n str> + Clone,
@@ -180,6 +222,9 @@ impl<'a> Decision<'a> {
     }
 
     /// The route to the target of an actor's link.
+    ///
+    /// A target may be named by id or key, and may be an actor, a provider, or not here at all. An
+    /// actor needs no claim for a link to another actor, a provider does need one.
     fn through(&self, linked: &'a Linked, identity: Option<&Identity>) -> Result<Route, Error> {
         let link = &linked.link;
         let target = link.target.as_str();
@@ -201,6 +246,10 @@ impl<'a> Decision<'a> {
     }
 
     /// The route to a provider on this host. The provider must have taken the link.
+    ///
+    /// Until the provider has taken the link, it does not know the settings of the link. The call
+    /// is refused with `unavailable` and not held back: a caller may try again, and a call that
+    /// waited here would have no bound of its own.
     fn to_provider(&self, provider: &Arc<Provider>, linked: &Linked) -> Result<Route, Error> {
         let link = &linked.link;
         if let Some(route) = self.linked_anywhere(link) {
@@ -213,6 +262,9 @@ impl<'a> Decision<'a> {
     }
 
     /// The route to an actor on this host that was called by this name.
+    ///
+    /// The actor may restart at this moment. Then the route has no publication, and the call waits
+    /// in `admit`.
     fn to_actor(&self, entry: &ActorEntry, name: &str) -> Result<Route, Error> {
         let actor = &entry.actor;
         if let Some(identity) = &entry.identity {
@@ -224,6 +276,7 @@ impl<'a> Decision<'a> {
         }
     }
 
+    /// The route to the actor with this name, or `unknown_target`.
     fn to_named(&self, name: &str) -> Result<Route, Error> {
         self.to_named_or(name, || refusal::unknown_actor(name))
     }
@@ -254,6 +307,8 @@ impl<'a> Decision<'a> {
     }
 
     /// The claims of the calling actor. An actor that never ran here cannot call.
+    ///
+    /// A retired actor still has claims here, so that its last calls can finish.
     fn caller(&self, id: &Id) -> Result<&'a Identity, Error> {
         let identity = self.identity_of(id);
         let identity = identity.ok_or_else(|| refusal::unknown_caller(id))?;
@@ -261,6 +316,8 @@ impl<'a> Decision<'a> {
         Ok(identity)
     }
 
+    /// The claims of the last publication under an id. Actors that take calls come before retired
+    /// ones.
     fn identity_of(&self, id: &Id) -> Option<&'a Identity> {
         [&self.table.actors, &self.table.retired]
             .into_iter()
@@ -277,6 +334,10 @@ impl<'a> Decision<'a> {
     }
 
     /// The link of this source that covers the operation, from the list at one of its ends.
+    ///
+    /// `end` selects the list and `source` the caller in it, because a provider looks up links in
+    /// the list of the actor. Several links of one key differ by their interfaces; the first that
+    /// covers the operation is taken, and `place` in `table` made sure that there is one at most.
     fn link_from(&self, end: &str, source: &str, contract: &str, name: &str) -> Option<&'a Linked> {
         let group = self.table.links.group(end, contract, name, source);
         let group = group.iter().map(Arc::as_ref);
@@ -287,6 +348,7 @@ impl<'a> Decision<'a> {
     }
 }
 
+/// The route to a capability without a link, if the claims of the caller name its contract.
 fn to_builtin(builtin: &Builtin, caller: &Id, identity: &Identity) -> Result<Route, Error> {
     claimed(&builtin.contract, caller, identity)?;
     Ok(Route::Builtin(Arc::clone(&builtin.capability)))

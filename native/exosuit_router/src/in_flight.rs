@@ -3,6 +3,12 @@
 //! A stop has two steps. `withdraw` tells the other hosts to send no more; calls that were on their way still run.
 //! `drain` then refuses new calls from outside. Nested calls pass in both: a running request may need its store to
 //! finish. Neither step can be undone.
+//!
+//! | state | entered by | other hosts | new calls from outside | nested calls |
+//! |---|---|---|---|---|
+//! | serving | | may call | pass | pass |
+//! | withdrawn | `Router::withdraw` | are told to stop | pass | pass |
+//! | draining | `Router::drain` | are told to stop | are refused | pass |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +21,7 @@ use tokio::sync::Notify;
 /// while the task still counts the call.
 #[derive(Default)]
 pub(crate) struct InFlightCalls {
+    /// Calls and streamed responses.
     count: AtomicUsize,
     /// New calls from outside are refused.
     draining: AtomicBool,
@@ -32,11 +39,17 @@ pub(crate) struct InFlight<'a>(&'a InFlightCalls);
 pub(crate) struct InFlightResponse(Arc<InFlightCalls>);
 
 /// A task that waits for the last call, until it is dropped.
+///
+/// A future that is dropped while it waits must not leave the number of watchers raised: each later
+/// call would notify for nothing.
 struct IdleWatcher<'a>(&'a InFlightCalls);
 
 impl InFlightCalls {
     /// Counts a call. A call is counted before it may be refused, so that none starts unseen after
     /// a drain.
+    ///
+    /// If the check came first, a call could pass it, the drain could find a count of zero, and the
+    /// call would start after that.
     pub(crate) fn enter(&self) -> InFlight<'_> {
         self.count.fetch_add(1, Ordering::SeqCst);
         InFlight(self)
@@ -49,6 +62,9 @@ impl InFlightCalls {
     }
 
     /// Ends a call, and notifies the tasks that wait if it was the last one.
+    ///
+    /// The load of `watchers` comes after the decrement. A watcher raises `watchers` before it
+    /// reads the count. So at least one of the two sees the other, as all of it has one order.
     fn leave(&self) {
         let last = self.count.fetch_sub(1, Ordering::SeqCst) == 1;
         if last && self.watchers.load(Ordering::SeqCst) > 0 {
@@ -57,6 +73,8 @@ impl InFlightCalls {
     }
 
     /// Refuses new calls from outside.
+    ///
+    /// It cannot be undone.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
@@ -82,6 +100,9 @@ impl InFlightCalls {
     }
 
     /// Waits until no call runs.
+    ///
+    /// The notification is subscribed before the count is read. `notify_waiters` stores nothing for
+    /// later, and wakes those that were subscribed.
     pub(crate) async fn idle(&self) {
         self.watchers.fetch_add(1, Ordering::SeqCst);
         let _watcher = IdleWatcher(self);

@@ -5,6 +5,17 @@
 //!
 //! They are held across awaits, while a provider takes or releases a link, for 30 seconds at most. Calls never take
 //! one. The inner map has an ordinary lock, which is held for a look-up.
+//!
+//! # The life of a lock
+//!
+//! 1. `acquire_one` finds or creates the entry and clones its `Arc`, under the lock of the map.
+//! 2. It waits on the clone. A `KeyGuard` exists already, so giving up is noticed.
+//! 3. The guard's drop releases the lock first, and then removes the entry if nobody else has a
+//!    clone.
+//!
+//! The count of the `Arc` is exact, because it only grows under the lock of the map. A task that is
+//! about to wait has its clone before it releases that lock, so its lock is never removed from
+//! under it. The queue of a lock is fair: changes happen in the order in which they asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,14 +35,21 @@ pub(crate) struct KeyedLock<'a>(
 
 /// The lock of one id. It has no guard while it waits.
 struct KeyGuard<'a> {
+    /// The map that the entry is removed from.
     locks: &'a KeyedLocks,
+    /// The key of the entry.
     id: Id,
+    /// `None` while it waits. It must be dropped before the count is read, as it holds a clone,
+    /// too.
     guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl KeyedLocks {
     /// Waits for the locks of these ids. They are taken in the order of the ids, so that two tasks
     /// never wait for each other.
+    ///
+    /// An id that occurs twice is locked once. If the future is dropped, the locks that it has are
+    /// released.
     pub(crate) async fn acquire<const N: usize>(&self, mut ids: [&Id; N]) -> KeyedLock<'_> {
         ids.sort_unstable();
         let mut guards: Vec<KeyGuard<'_>> = Vec::with_capacity(N);

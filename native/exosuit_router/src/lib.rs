@@ -95,6 +95,30 @@
 //!
 //! Keyed locks are asynchronous, and come before both. They are taken in the order of their ids,
 //! and only by changes of links and providers, never by a call.
+//!
+//! # What is bounded
+//!
+//! | what | by | past it |
+//! |---|---|---|
+//! | calls that run in an actor | `ActorLimits::instances` | they wait in the queue |
+//! | calls that wait for a slot | `ActorLimits::queue` | `overloaded` |
+//! | calls that wait for an actor to restart | `Options::max_restart_waiters` | `unavailable` |
+//! | the time of that wait | `Options::restart_wait` | `unavailable` |
+//! | the nesting of calls | `Options::max_depth` | `depth` |
+//! | each answer of a provider about a link | `Options::provider_timeout` | `deadline`, and nothing changed |
+//! | the claims of remote actors | 65,536 | the oldest are forgotten |
+//! | the quoted text of a guest in an error | 255 bytes | it is cut |
+//!
+//! The number of actors, links and providers is not bounded here: whoever deploys them bounds it.
+//!
+//! # Who calls this crate
+//!
+//! `exosuit_nif` owns one `Router` per host, and Elixir changes it through that crate. Calls come
+//! from actors in `exosuit_engine`, from providers in `exosuit_capabilities`, from other hosts
+//! through `exosuit_lattice`, and from Elixir. All of them go through the trait `Deliver`, which
+//! the router implements, and the router knows its targets by the traits `Deliver`, `Capability`
+//! and `Elsewhere`. So this crate depends on `exosuit_core` only, and its tests need neither a
+//! guest nor a server.
 
 #![forbid(unsafe_code)]
 

@@ -10,6 +10,20 @@
 //!
 //! A withheld link is not in the table while a configuration that it names is missing. Its bindings are kept until
 //! the link returns, and change as if it were in the table.
+//!
+//! # Example
+//!
+//! ```text
+//! deploy "shop", signed by A     the links of "shop" are bound to nothing
+//! stop "shop"                    its links are bound to A's code
+//! start "shop", signed by B      the links are orphans: calls find no link,
+//!                                and their status is `Refused` with the reason
+//! start "shop", signed by A      the links are free again
+//! or: put the link again         it serves the code of B from now on
+//! ```
+//!
+//! Ids are names that anyone who may deploy can choose. Without the binding, the code of B would
+//! get the database of A's shop, though nobody linked the two.
 
 use exosuit_core::{Id, LinkKey};
 
@@ -20,6 +34,9 @@ use crate::table::Table;
 impl Table {
     /// Notes whose code is published under the id of an actor. Links that are bound to another
     /// lineage have no effect from now on.
+    ///
+    /// It is called under the write lock, as a part of the publication. Calls of the new code are
+    /// decided after it.
     pub(crate) fn set_lineage(&mut self, id: &Id, lineage: &str) {
         for linked in self.links.at(id.as_str()) {
             linked.bound.claim(id, lineage);
@@ -34,6 +51,9 @@ impl Table {
 impl Router {
     /// Binds the links of these keys that have an end of this id to the lineage of the actor, which
     /// is about to be stopped for good. One that never ran binds nothing.
+    ///
+    /// The caller names the keys, because only the control plane knows which links belong to what
+    /// is stopped. A key without links here is ignored.
     pub fn bind_links(&self, id: &Id, keys: &[LinkKey]) {
         let table = self.table.read();
         let Some(lineage) = table.lineages.get(id) else {
@@ -54,6 +74,9 @@ impl Router {
     }
 
     /// Frees the links of a key from former code, so that they apply to the code that runs at their ends now.
+    ///
+    /// Withheld links are freed as well. Nobody else is told: the control plane calls this on each
+    /// host.
     pub fn free_links(&self, key: &LinkKey) {
         let table = self.table.read();
         for linked in table.links.of(key) {
@@ -67,6 +90,8 @@ impl Router {
     /// Sets which links of a key are withheld, by target and interfaces, before they are deleted. When they are put
     /// again, they have the bindings that they would have if they had stayed. Other links of the key are no longer
     /// withheld.
+    ///
+    /// An empty list ends the withholding of the key.
     pub fn withhold_links(&self, key: &LinkKey, links: Vec<(Id, Vec<String>)>) {
         let mut table = self.table.write();
         let absent: Vec<_> = links

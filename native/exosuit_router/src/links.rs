@@ -1,4 +1,17 @@
 //! The links of a host, found from either end.
+//!
+//! # The state of a link
+//!
+//! `Linked` is shared between the table, the running puts and the deletions. Its fields change
+//! without the lock of the table, by atomics: a call reads them once, and a change never waits for
+//! a call.
+//!
+//! - `revoked` goes from false to true, once. It is set before the provider releases the link.
+//! - `taken_by` is the number of the provider that serves it. A number and not a reference, so
+//!   that a link keeps no provider alive.
+//! - `refusal` is why the provider does not. It is cleared when a provider takes the link.
+//! - `warned` holds the texts that were reported. It lives as long as the link, so each is reported
+//!   once per version of the link.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +26,7 @@ use crate::provider::Provider;
 
 /// A link with its state.
 pub(crate) struct Linked {
+    /// The link as it was put. It never changes: other settings are another `Linked`.
     pub(crate) link: Arc<Link>,
     /// The link is being deleted: no call goes through it.
     revoked: AtomicBool,
@@ -28,6 +42,7 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
+    /// A link that no provider has taken, bound to nothing.
     pub(crate) fn new(link: Arc<Link>) -> Self {
         Self {
             link,
@@ -44,11 +59,14 @@ impl Linked {
         !self.revoked.swap(true, Ordering::AcqRel)
     }
 
+    /// Whether the link is being deleted. Calls and new puts do not see such a link.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
     }
 
     /// Sets the provider that has taken it.
+    ///
+    /// `None` stands for a link between actors, or for one whose provider is gone.
     pub(crate) fn set_taken(&self, provider: Option<&Provider>) {
         let number = provider.map_or(0, |provider| provider.number);
         self.taken_by.store(number, Ordering::Release);
@@ -56,6 +74,9 @@ impl Linked {
     }
 
     /// Notes that this provider is gone. Returns whether it had taken the link.
+    ///
+    /// The refusal is cleared, because it was this provider's. If another provider has taken the
+    /// link by now, nothing changes.
     pub(crate) fn leave(&self, provider: &Provider) -> bool {
         let was_taken = self.is_taken_by(provider);
         if was_taken || self.taken_by.load(Ordering::Acquire) == 0 {
@@ -69,15 +90,19 @@ impl Linked {
         *self.refusal.lock() = Some(error.clone());
     }
 
+    /// Why the provider has not taken it, if it refused.
     pub(crate) fn refusal(&self) -> Option<Error> {
         self.refusal.lock().clone()
     }
 
+    /// Whether this registration serves it. One acquire load: each call to a provider asks it.
     pub(crate) fn is_taken_by(&self, provider: &Provider) -> bool {
         self.taken_by.load(Ordering::Acquire) == provider.number
     }
 
     /// Whether this warning was not reported before.
+    ///
+    /// The texts depend on the link and its provider only, so the set stays as small as the link.
     pub(crate) fn is_news(&self, warning: &str) -> bool {
         self.warned.lock().insert(warning.to_owned())
     }
@@ -101,6 +126,7 @@ impl Linked {
 /// in constant time.
 #[derive(Default)]
 pub(crate) struct Links {
+    /// An end without links has no entry.
     ends: HashMap<Id, End>,
     /// Its keys are secret, so that nobody can create two links with the same digest.
     hasher: RandomState,
@@ -109,6 +135,7 @@ pub(crate) struct Links {
 /// The links at one end.
 #[derive(Default)]
 struct End {
+    /// Sorted by `Linked::rank`.
     list: Vec<Arc<Linked>>,
     /// The wrapping sum of the digests of its links that are not being deleted, in any order.
     digest: u64,
@@ -116,18 +143,26 @@ struct End {
 
 impl Links {
     /// The links that have an end of this name.
+    ///
+    /// Those that are being deleted are among them.
     pub(crate) fn at(&self, end: &str) -> &[Arc<Linked>] {
         self.ends.get(end).map_or(&[], |end| &end.list)
     }
 
     /// Whether two ends have the same links except for their own names. Links that are being
     /// deleted do not count.
+    ///
+    /// Sixty-four bits of a keyed hash: two ends that differ are taken for alike with a chance of
+    /// 2⁻⁶⁴, which nobody outside can raise.
     pub(crate) fn are_alike(&self, one: &str, other: &str) -> bool {
         let digest = |end: &str| self.ends.get(end).map_or(0, |end| end.digest);
         digest(one) == digest(other)
     }
 
     /// The digest of a link as one of its ends sees it, without the name of that end.
+    ///
+    /// It contains the direction, the other end, and all that a call or a provider can see of the
+    /// link. Sums are compared, so the order of the links does not matter.
     fn digest(&self, link: &Link, end: &Id) -> u64 {
         let seen = (link.source == *end, link.seen_from(end).1);
         let covered = (&link.contract, &link.name, &link.interfaces);
@@ -136,6 +171,9 @@ impl Links {
     }
 
     /// Stops calls through a link.
+    ///
+    /// A second call changes nothing, and neither does one for a link that is not in the lists.
+    /// Otherwise the digest would lose a link twice.
     pub(crate) fn revoke(&mut self, linked: &Linked) {
         if !linked.revoke() {
             return;
@@ -150,6 +188,8 @@ impl Links {
     }
 
     /// The links of one source, contract and name in the list of one end.
+    ///
+    /// Two binary searches over borrowed text. Several links of one key differ in their interfaces.
     pub(crate) fn group(
         &self,
         end: &str,
@@ -165,6 +205,7 @@ impl Links {
     }
 
     /// The links of a key, including those that are being deleted.
+    ///
     pub(crate) fn of(&self, key: &LinkKey) -> &[Arc<Linked>] {
         let (contract, name) = (key.contract.as_str(), key.name.as_str());
         let source = key.source.as_str();
@@ -180,6 +221,9 @@ impl Links {
     }
 
     /// Inserts a link. One that is being deleted is found, but its digest does not count.
+    ///
+    /// Links of one key stay in the order of their insertion. It takes linear time in the links of
+    /// an end, as the list moves; changes are rare and calls are not.
     pub(crate) fn insert(&mut self, linked: &Arc<Linked>) {
         for name in ends(&linked.link) {
             let counts = !linked.is_revoked();
@@ -224,6 +268,8 @@ impl Links {
 
 impl End {
     /// The index of this link.
+    ///
+    /// By address: two links may be equal while one is being deleted and the other is new.
     fn index(&self, linked: &Linked) -> Option<usize> {
         let rank = linked.rank();
         let start = self.list.partition_point(|other| other.rank() < rank);
@@ -243,12 +289,17 @@ impl End {
 }
 
 /// The ends of a link; one if they are the same.
+///
+/// An actor may be linked to itself.
 fn ends(link: &Link) -> impl Iterator<Item = &Id> {
     let target = Some(&link.target).filter(|target| **target != link.source);
     std::iter::once(&link.source).chain(target)
 }
 
 /// Whether a link that is limited to interfaces covers an operation, `ns:pkg/iface@version#function`.
+///
+/// A link without interfaces covers every operation. An operation of the OTP era, such as
+/// `HttpServer.HandleRequest`, has no interface, and only such a link covers it.
 pub(crate) fn covers(link: &Link, operation: &str) -> bool {
     let interface = || {
         let rest = operation
@@ -261,6 +312,8 @@ pub(crate) fn covers(link: &Link, operation: &str) -> bool {
 }
 
 /// Whether two links of one key cover something in common.
+///
+/// If one has no interfaces it covers everything, and so overlaps with any other.
 pub(crate) fn overlap(one: &Link, other: &Link) -> bool {
     one.interfaces.is_empty()
         || other.interfaces.is_empty()

@@ -9,16 +9,23 @@ use exosuit_core::{Contract, Id, Identity};
 ///
 /// One signed image may run under several ids, so a name may have several entries. Who may have a
 /// name beside others is decided in `naming`.
+///
+/// The first actor of an alias owns it. If it leaves, the next one in the order does.
 #[derive(Default)]
 pub(crate) struct Names {
+    /// Public keys of tokens, `M…`.
     keys: Index,
+    /// Call aliases that are valid; others are ignored.
     aliases: Index,
 }
 
+/// The holders of each name, in the order in which they came. A name without holders has no entry.
 #[derive(Default)]
 struct Index(HashMap<String, Vec<Id>>);
 
 /// Whether a text is an actor's public key, by its shape.
+///
+/// The checksum is not verified: it is only used to tell names of different kinds apart.
 pub(crate) fn is_public_key(text: &str) -> bool {
     text.len() == KEY_LENGTH && text.starts_with('M')
 }
@@ -38,10 +45,14 @@ pub(crate) fn is_alias(text: &str) -> bool {
         && Contract::parse(text).is_err()
 }
 
+/// The length of an nkey in base 32, with its prefix.
 const KEY_LENGTH: usize = 56;
+/// In bytes. Errors quote as much of a guest's text, so an alias is never cut there.
 const MAX_ALIAS: usize = 255;
 
 /// The names by which links may know an actor or a provider: its id, and its key if that is another.
+///
+/// Many actors have their key as id. Then there is one name, and a look-up is not done twice.
 pub(crate) fn both<'a>(
     id: &'a Id,
     key: Option<&'a str>,
@@ -78,15 +89,19 @@ impl Names {
     }
 }
 
+/// The alias of an identity, if it is valid.
 fn alias(identity: &Identity) -> Option<String> {
     identity.call_alias.clone().filter(|alias| is_alias(alias))
 }
 
 impl Index {
+    /// The holders of a name; empty if there are none.
     fn get(&self, name: &str) -> &[Id] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Takes `old` from an actor and gives it `new`. If both are the same, its place does not
+    /// change.
     fn change(&mut self, id: &Id, old: Option<String>, new: Option<&String>) {
         if let Some(old) = old.filter(|old| Some(old) != new) {
             self.remove(id, &old);
@@ -99,6 +114,7 @@ impl Index {
         }
     }
 
+    /// Takes a name from one holder.
     fn remove(&mut self, id: &Id, name: &str) {
         if let Some(holders) = self.0.get_mut(name) {
             holders.retain(|holder| holder != id);

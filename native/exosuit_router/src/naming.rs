@@ -8,6 +8,29 @@
 //! A call by key or alias goes to one of the actors that have it. It is refused if these actors differ in more
 //! than their ids, because then the choice matters. Links that are being deleted do not count. The comparison
 //! takes the same time for any number of links.
+//!
+//! # The order of names
+//!
+//! A call by name looks here, and takes the first that is found:
+//!
+//! | step | what the name is |
+//! |---|---|
+//! | 1 | the id of an actor that was published once |
+//! | 2 | a public key of actors here |
+//! | 3 | a call alias of actors here; only those of its owner's key count |
+//! | 4 | the id of an actor that never ran, so that the call waits for it |
+//! | 5 | an alias of a remote actor, if an actor here has that actor's key |
+//!
+//! An id that never ran comes late, so that a specification takes no name away from an actor that
+//! runs.
+//!
+//! # Why issuers matter
+//!
+//! A public key belongs to whoever signed the code, and an alias is text in a token. Two issuers
+//! that use the same alias are two parties that may not know each other. If calls by the alias
+//! could reach either, one party could receive the calls of the other. So the second is refused,
+//! with a `conflict` that names the first. Unsigned actors have the issuer `None`, which is the
+//! same issuer as that of all other unsigned actors.
 
 use exosuit_core::{Code, Error, Id, Identity};
 
@@ -17,12 +40,16 @@ use crate::table::{ActorEntry, Table};
 
 /// The actors that a name refers to.
 pub(crate) enum Called<'a> {
+    /// No actor here has the name.
     Nobody,
+    /// The usual case, which allocates nothing.
     One(&'a ActorEntry),
+    /// Two or more, in the order in which they got the name.
     Several(Vec<&'a ActorEntry>),
 }
 
 impl<'a> Called<'a> {
+    /// Allocates only if there are several.
     fn of(mut entries: impl Iterator<Item = &'a ActorEntry>) -> Self {
         match (entries.next(), entries.next()) {
             (None, _) => Self::Nobody,
@@ -33,6 +60,7 @@ impl<'a> Called<'a> {
         }
     }
 
+    /// The next step of the search, if the ones before found nobody.
     fn or_else(self, other: impl FnOnce() -> Self) -> Self {
         match self {
             Self::Nobody => other(),
@@ -40,6 +68,7 @@ impl<'a> Called<'a> {
         }
     }
 
+    /// The actors as a slice, empty for `Nobody`.
     pub(crate) fn entries(&self) -> &[&'a ActorEntry] {
         match self {
             Self::Nobody => &[],
@@ -69,6 +98,8 @@ impl Table {
     }
 
     /// The actors that a link refers to by this name: an id or a public key.
+    ///
+    /// Links never use aliases: an alias may change its owner, and a link is a permission.
     pub(crate) fn linked_as(&self, name: &str) -> Called<'_> {
         match self.actors.get(name) {
             Some(entry) => Called::One(entry),
@@ -76,11 +107,14 @@ impl Table {
         }
     }
 
+    /// The entries of some ids of an index.
     fn entries(&self, ids: &[Id]) -> Called<'_> {
         Called::of(ids.iter().filter_map(|id| self.actors.get(id)))
     }
 
     /// The actors of an alias. The alias belongs to the public key that claimed it first.
+    ///
+    /// Others that claim the same alias wait: they get it when the owner's last actor is gone.
     fn aliased(&self, alias: &str) -> Called<'_> {
         let ids = self.names.aliased(alias).iter();
         let mut entries = ids.filter_map(|id| self.actors.get(id)).peekable();
@@ -90,6 +124,13 @@ impl Table {
 
     /// One of these actors, which have the same name. An error if they differ in more than their
     /// ids.
+    ///
+    /// Of several that are alike, one that runs is preferred, and of these the one with the fewest
+    /// calls.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_target` if there is none, or if they differ. The second text names their ids.
     pub(crate) fn any_of<'a>(
         &self,
         entries: &[&'a ActorEntry],
@@ -112,12 +153,20 @@ impl Table {
     }
 
     /// Whether two actors have the same settings and, except for their ids, the same links.
+    ///
+    /// The links are compared by a digest, in constant time. See `Links::are_alike`.
     fn are_alike(&self, one: &ActorEntry, other: &ActorEntry) -> bool {
         let (id, other_id) = (&one.actor.id, &other.actor.id);
         one.settings() == other.settings() && self.links.are_alike(id.as_str(), other_id.as_str())
     }
 
     /// Checks whether an actor may be published with this identity beside the others.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_claims` if the id looks like a public key and is not the actor's. `conflict` if a
+    /// provider has the key, or if an actor of another issuer has the key, the alias, or this id as
+    /// its alias.
     pub(crate) fn check_names(&self, id: &Id, identity: &Identity) -> Result<(), Error> {
         let key = identity.public_key.as_deref();
         check_shape(id, key)?;
@@ -163,12 +212,15 @@ impl Table {
         Some((alias, error))
     }
 
+    /// Whether another actor was published by another issuer. An actor that never ran has no
+    /// issuer, and is not foreign.
     fn is_foreign(&self, other: &Id, id: &Id, identity: &Identity) -> bool {
         let other = self.actors.get(other).filter(|entry| entry.actor.id != *id);
         let theirs = other.and_then(|entry| entry.identity.as_ref());
         theirs.is_some_and(|theirs| theirs.issuer != identity.issuer)
     }
 
+    /// A key is either an actor's or a provider's: links name both by it.
     fn check_providers(&self, id: &Id, key: &str) -> Result<(), Error> {
         let Some(provider) = self.providers.find(key) else {
             return Ok(());
@@ -180,6 +232,7 @@ impl Table {
         ))
     }
 
+    /// The conflict, with the issuer of the actor that has the name.
     fn taken(&self, what: &str, name: &str, id: &Id, other: &Id) -> Error {
         let entry = self.actors.get(other);
         let issuer = entry.and_then(|entry| entry.identity.as_ref()?.issuer.as_deref());
@@ -188,6 +241,9 @@ impl Table {
 }
 
 /// Checks that an id in the form of a public key is the actor's own key.
+///
+/// Otherwise an actor could take the id of a key that is not its own, and get the calls and links
+/// of that key.
 fn check_shape(id: &Id, key: Option<&str>) -> Result<(), Error> {
     if !is_public_key(id.as_str()) || key == Some(id.as_str()) {
         return Ok(());

@@ -3,6 +3,13 @@
 //! The other hosts are behind the trait `Elsewhere`: `exosuit_lattice` subscribes to the subjects of the announced
 //! targets, and NATS spreads calls over all hosts that announced the same name. An actor is announced from its
 //! first publication on, also while it restarts, unless it was given up; a provider while it runs.
+//!
+//! # Order
+//!
+//! Two changes of one actor may happen at the same time on two threads. The other hosts must hear
+//! the later state last. So the lock of the announcements is held while the table is read and while
+//! the announcement is sent: whoever sends last has read last. `Elsewhere::serve` and `withdraw`
+//! therefore must not call the router.
 
 use std::sync::{Arc, Weak};
 
@@ -15,6 +22,9 @@ use crate::{Router, refusal};
 impl Router {
     /// Sends calls without a target on this host to `elsewhere`, which replaces a former one. Announces to it
     /// the targets of this host, now and after each change.
+    ///
+    /// The former one is dropped outside of the lock of the table. What it announced is not
+    /// withdrawn: the caller ends it.
     pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
         let mut announced = self.announced.lock();
         announced.clear();
@@ -32,6 +42,10 @@ impl Router {
     }
 
     /// The entrance for calls from other hosts. They are never sent on to a third host.
+    ///
+    /// A call through it fails with `unavailable` once the router is gone. The origin that it names
+    /// is always taken as a remote one: a host that claims to be a local actor gets no local
+    /// rights.
     pub fn here(&self) -> Arc<dyn Deliver> {
         Arc::new(Here(self.me.clone()))
     }
@@ -39,16 +53,23 @@ impl Router {
     /// Stores the claims of an actor on another host, in place of earlier ones. The actor can then
     /// be called by its alias, and its claims decide what it may call here. `name` is its public
     /// key, or its id if it has none. A bounded number is kept, the latest.
+    ///
+    /// At most 65,536 are kept. A remote alias never takes a name away from an actor on this host.
     pub fn know(&self, name: Id, identity: Identity) {
         self.table.write().remote_claims.put(name, identity);
     }
 
     /// Removes the claims of an actor on another host.
+    ///
+    /// An unknown name changes nothing.
     pub fn forget_known(&self, name: &Id) {
         self.table.write().remote_claims.forget(name);
     }
 
     /// Takes no more calls from other hosts, for good. Calls that still arrive are served.
+    ///
+    /// The router withdraws each announcement, and makes no more. Its own calls prefer this host
+    /// from now on.
     pub fn withdraw(&self) {
         self.in_flight.withdraw();
         let mut announced = self.announced.lock();
@@ -66,6 +87,8 @@ impl Router {
     /// Compares the table with the last announcement of an id, and announces the difference. The
     /// caller holds the lock of the announcements while this reads the table, so that the last
     /// announcement is the true one.
+    ///
+    /// An announcement that says the same as the last one is not sent.
     fn update_announced(&self, announced: &mut Announced, id: &Id) {
         let (elsewhere, local) = {
             let table = self.table.read();

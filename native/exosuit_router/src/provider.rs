@@ -3,6 +3,14 @@
 //! Capabilities are foreign code: built-in providers with sockets and files, or processes in Elixir that may be
 //! stuck. The router waits for none of them longer than `provider_timeout`, since a wait holds the lock of a link.
 //! After a timeout the provider may still finish the work; what it does then has no effect on the table.
+//!
+//! | function | the provider's | a timeout means |
+//! |---|---|---|
+//! | `prepare` | first phase of a link | the put fails, the former link serves |
+//! | `check` | check of a link | the check fails |
+//! | `switch` | second phase | nothing: the new link counts as taken |
+//! | `unlink` | release of a link | the deletion reports it; the link is gone |
+//! | `stop` | end | the deletion reports it; running calls are dropped |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +23,15 @@ use crate::names::both;
 
 /// One registration of a provider. A later one under the same id is another `Provider`.
 pub(crate) struct Provider {
+    /// The id that it was registered by.
     pub(crate) id: Id,
     /// `V…`, unless that is its id.
     pub(crate) key: Option<Id>,
     /// Distinguishes registrations. It is never 0.
     pub(crate) number: u64,
+    /// The implementation. It is called outside of the lock of the table.
     pub(crate) capability: Arc<dyn Capability>,
+    /// Copied at the registration, as the table reads them under its lock.
     pub(crate) contracts: Vec<Contract>,
     /// Ends the calls that still run in it.
     pub(crate) stopped: CancellationToken,
@@ -31,6 +42,8 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// A registration with this number.
+    ///
+    /// A key that equals the id is dropped, so that no index holds one name twice.
     pub(crate) fn new(
         id: Id,
         key: Option<Id>,
@@ -51,10 +64,13 @@ impl Provider {
     }
 
     /// Closes the provider to new calls, before it is asked to stop. Needs no lock.
+    ///
+    /// It stays in the table until its locks are acquired and its links are released.
     pub(crate) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
     }
 
+    /// Whether it is being deleted.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
     }
@@ -66,6 +82,10 @@ impl Provider {
 
     /// Has the provider prepare a link, in place of its former one. If the result is dropped, the
     /// provider keeps the former one.
+    ///
+    /// # Errors
+    ///
+    /// The provider's own error: a setting, a port, a file. `deadline` after `timeout`.
     pub(crate) async fn prepare(&self, link: &Arc<Link>) -> Result<Prepared, Error> {
         self.in_time(self.capability.prepare(self.own(link))).await
     }
@@ -97,6 +117,9 @@ impl Provider {
 
     /// The link with the provider's id in place of its key, because the capability knows only its
     /// id.
+    ///
+    /// Without that, a capability would keep two records of one link that was put by key and
+    /// deleted by id.
     fn own(&self, link: &Arc<Link>) -> Arc<Link> {
         let is_me = |end: &Id| self.key.as_ref() == Some(end);
         if !is_me(&link.source) && !is_me(&link.target) {
@@ -112,6 +135,9 @@ impl Provider {
     }
 
     /// Stops the provider. Calls that it does not end itself are dropped.
+    ///
+    /// The token is cancelled after the capability has ended or run out of time, so that it can
+    /// answer its last calls itself.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         let ended = self.in_time(self.capability.stop()).await;
         self.stopped.cancel();
@@ -119,6 +145,8 @@ impl Provider {
     }
 
     /// Waits for the provider, but not forever: it would hold its lock for good.
+    ///
+    /// The text of a timeout names the provider. Any other error is passed on as it is.
     async fn in_time<T>(&self, work: Pending<T>) -> Result<T, Error> {
         let result = bounded(work, Instant::now() + self.timeout, None).await;
         result.map_err(|error| match error.code {

@@ -1,4 +1,7 @@
 //! The claims of actors on other hosts, and the aliases that they are called by.
+//!
+//! Every claim that a host of the lattice publishes arrives here, so the number is bounded. A call
+//! looks up at most two names in constant time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,6 +15,9 @@ const MAX_CLAIMS: usize = 65_536;
 
 /// The claims by the names that the actors have in the lattice. If there are too many, the oldest
 /// is removed.
+///
+/// `entries` and `order` always have the same keys. "Oldest" counts from the last time that a claim
+/// was heard, so actors that are announced again and again stay.
 #[derive(Default)]
 pub(crate) struct RemoteClaims {
     entries: HashMap<Id, RemoteClaim>,
@@ -25,6 +31,7 @@ pub(crate) struct RemoteClaims {
 /// The claims of one actor.
 struct RemoteClaim {
     heard: u64,
+    /// What the other host says about the actor: key, issuer, alias, grants and expiry.
     identity: Arc<Identity>,
 }
 
@@ -35,11 +42,16 @@ impl RemoteClaims {
     }
 
     /// The actor that has this alias. The first one that claimed it keeps it.
+    ///
+    /// If it is forgotten, the next one that claimed the alias gets it.
     pub(crate) fn by_alias(&self, alias: &str) -> Option<&Id> {
         self.names.aliased(alias).first()
     }
 
     /// Stores the claims of an actor in place of earlier ones.
+    ///
+    /// A claim that was heard before moves to the end of the order. It keeps its place as the owner
+    /// of its alias.
     pub(crate) fn put(&mut self, name: Id, identity: Identity) {
         let before = self.entries.remove(&name);
         if let Some(before) = &before {

@@ -1,4 +1,8 @@
 //! The result of a decision: the route of an allowed call.
+//!
+//! A route owns what it names, so it outlives the lock under which it was decided. In the meantime
+//! the actor may stop or the link may be deleted: the call then ends by the token of its target, or
+//! it was decided in time. A deletion promises nothing for calls that were decided before it.
 
 use std::sync::Arc;
 
@@ -23,8 +27,12 @@ pub(crate) enum Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Not beyond this host, because it came from another one.
+    ///
+    /// A third host could send it back, and the two would never end.
     Here,
     /// To other hosts, if this one has no such target.
+    ///
+    /// The default, see `Options::local_first`.
     HereFirst,
     /// To any host that the lattice picks.
     Anywhere,
@@ -32,8 +40,10 @@ pub(crate) enum Reach {
 
 /// An allowed call that leaves this host.
 pub(crate) struct Departure {
+    /// The lattice connection that carries it.
     pub(crate) elsewhere: Arc<dyn Elsewhere>,
     /// The public key of the origin, if it has one besides its id.
     pub(crate) origin_key: Option<Id>,
+    /// The remote target: an actor by name, or the provider at the end of a link.
     pub(crate) to: Destination,
 }

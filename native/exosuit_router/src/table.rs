@@ -1,4 +1,18 @@
 //! The table of one host: its actors, providers and links.
+//!
+//! It holds what is known, and offers the changes that must be one step: each public function
+//! leaves the table consistent. Everything that waits, sends or calls foreign code happens in the
+//! files around it. They take the lock, call a function here, release the lock, and act on the
+//! result. That is why several functions return values that only have to be dropped: dropping them
+//! may run foreign code, and must not happen under the lock.
+//!
+//! | index | finds | updated by |
+//! |---|---|---|
+//! | `actors`, `retired` | an actor by id | `specify`, `forget`, `retire`, `end_retired` |
+//! | `names` | actors by public key or alias | `publish`, `forget` |
+//! | `links` | links by either end | `place`, `finish_put`, `wiring` |
+//! | `providers` | a provider by id or key | `add_provider`, `wiring` |
+//! | `lineages`, `withheld` | the code that links are bound to | `publish`, `lineage` |
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +40,9 @@ pub(crate) struct Table {
     pub(crate) retired: HashMap<Id, ActorEntry>,
     /// The ids of actors by their public keys and call aliases.
     pub(crate) names: Names,
+    /// The links, also those that wait for an end or are being deleted.
     pub(crate) links: Links,
+    /// The providers that run.
     pub(crate) providers: Providers,
     /// The actors of other hosts.
     pub(crate) remote_claims: RemoteClaims,
@@ -36,12 +52,16 @@ pub(crate) struct Table {
     pub(crate) builtins: HashMap<String, Builtin>,
     /// The lineage of the code that runs, or ran last, under the id of an actor.
     pub(crate) lineages: HashMap<Id, Arc<str>>,
+    /// The bindings of links that a missing configuration keeps out of `links`.
     pub(crate) withheld: Withheld,
     /// Counts publications, to tell them apart.
     generation: u64,
 }
 
 /// An actor with the identity of its last publication.
+///
+/// The identity is `None` until the first publication, and stays when the process ends. So the
+/// claims of an actor that restarts are known, and its names stay taken.
 pub(crate) struct ActorEntry {
     pub(crate) actor: Arc<Actor>,
     pub(crate) identity: Option<Arc<Identity>>,
@@ -54,6 +74,7 @@ pub(crate) struct Builtin {
 }
 
 /// The result of a publication.
+///
 pub(crate) struct Published {
     pub(crate) publication: Publication,
     /// The former publication. The caller drops it outside of the lock.
@@ -63,6 +84,9 @@ pub(crate) struct Published {
 }
 
 /// A link that is being put, and what remains to be done for it.
+///
+/// `replaces` and `fresh` exclude each other. If neither holds, the same link is handed to its
+/// provider again.
 pub(crate) struct Placed {
     pub(crate) linked: Arc<Linked>,
     /// The links that it replaces once the provider has taken it.
@@ -79,6 +103,7 @@ impl ActorEntry {
         both(&self.actor.id, self.public_key())
     }
 
+    /// The `M…` of its token. `None` if it is not signed or was never published.
     pub(crate) fn public_key(&self) -> Option<&str> {
         self.identity.as_ref()?.public_key.as_deref()
     }
@@ -110,6 +135,10 @@ pub(crate) fn other_key(id: &Id, key: Option<&str>) -> Option<Id> {
 
 impl Table {
     /// Creates an entry, or changes its limits.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` if a provider has the id as its id or key.
     pub(crate) fn specify(&mut self, id: Id, limits: ActorLimits) -> Result<(), Error> {
         if let Some(entry) = self.actors.get(&id) {
             entry.actor.change(limits);
@@ -129,6 +158,9 @@ impl Table {
 
     /// Removes an actor with its names. The caller drops the entry and ends its calls outside of
     /// the lock.
+    ///
+    /// The lineage goes, too: the next actor of this id is bound to nothing. Links that were bound
+    /// before stay bound.
     pub(crate) fn forget(&mut self, id: &Id) -> Option<ActorEntry> {
         let entry = self.actors.remove(id)?;
         self.lineages.remove(id);
@@ -141,6 +173,8 @@ impl Table {
     /// Moves an actor to the retired ones: it has no names, and its calls may finish. The second
     /// value is an actor that was retired under the same id before, to be dropped outside of the
     /// lock.
+    ///
+    /// A retired actor keeps its identity, by which its own calls are decided.
     pub(crate) fn retire(&mut self, id: &Id) -> Option<(Arc<Actor>, Option<ActorEntry>)> {
         let entry = self.forget(id)?;
         let actor = Arc::clone(&entry.actor);
@@ -159,6 +193,13 @@ impl Table {
     }
 
     /// Opens an entry to calls.
+    ///
+    /// The names are checked before anything changes. The lineage is set last, so a refused
+    /// publication makes no link an orphan.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_target` if the actor is not specified, and those of `check_names`.
     pub(crate) fn publish(
         &mut self,
         id: &Id,
@@ -208,6 +249,9 @@ impl Table {
     }
 
     /// The announcement of an id for other hosts.
+    ///
+    /// `None` if other hosts may not call it: it is not here, was never published, was given up, or
+    /// is being deleted.
     pub(crate) fn local(&self, id: &Id) -> Option<Local> {
         if let Some(entry) = self.actors.get(id) {
             return entry.local();
@@ -221,12 +265,17 @@ impl Table {
     }
 
     /// The provider at an end of a link.
+    ///
+    /// The target comes first. A link cannot have providers at both ends.
     pub(crate) fn provider_of(&self, link: &Link) -> Option<&Arc<Provider>> {
         let provider = |end: &Id| self.providers.find(end.as_str());
         provider(&link.target).or_else(|| provider(&link.source))
     }
 
     /// The provider that took a link and still runs.
+    ///
+    /// A provider that was replaced since has another number, and is not asked to release what it
+    /// never took.
     pub(crate) fn taker_of(&self, linked: &Linked) -> Option<&Arc<Provider>> {
         let ends = [&linked.link.target, &linked.link.source];
         let mut providers = ends
@@ -236,6 +285,10 @@ impl Table {
     }
 
     /// Checks whether the known ends of a link allow it. Unknown ends are checked when they appear.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` from `check_ends`, `missing_claim` from `check_claims`.
     pub(crate) fn check_link(&self, link: &Link) -> Result<(), Error> {
         match self.check_ends(link)? {
             Some(actor) => self.check_claims(link, actor),
@@ -244,6 +297,14 @@ impl Table {
     }
 
     /// Checks whether the provider at one end implements the contract. Returns the other end.
+    ///
+    /// `None` if no end is a provider here: a link between actors needs no check, and the provider
+    /// may still come.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` if both ends are providers, or if the provider does not implement the
+    /// contract.
     pub(crate) fn check_ends<'a>(&self, link: &'a Link) -> Result<Option<&'a Id>, Error> {
         let (source, target) = (&link.source, &link.target);
         let provider = |end: &Id| self.providers.find(end.as_str());
@@ -261,6 +322,8 @@ impl Table {
     }
 
     /// Checks whether the claims of the actor name the contract, if they are known.
+    ///
+    /// If several actors have the name, all of them must have the claim.
     pub(crate) fn check_claims(&self, link: &Link, actor: &Id) -> Result<(), Error> {
         let called = self.linked_as(actor.as_str());
         let identities = called
@@ -275,6 +338,11 @@ impl Table {
     }
 
     /// Checks whether a link may be put, and returns the provider that has to take it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `check_link`, and `conflict` if another link of the key covers the same with
+    /// another target.
     pub(crate) fn check_place(&self, link: &Link) -> Result<Option<Arc<Provider>>, Error> {
         self.check_link(link)?;
         let rivals = self.rivals(link);
@@ -286,6 +354,9 @@ impl Table {
 
     /// Starts a put of a link. Returns `None` if the same link is in force already. A new link is
     /// inserted at once, because its provider may call as soon as it has taken it.
+    ///
+    /// A link that replaces others is not inserted yet. Calls go through the former ones until the
+    /// provider has switched.
     pub(crate) fn place(&mut self, link: &Arc<Link>) -> Result<Option<Placed>, Error> {
         let provider = self.check_place(link)?;
         let rivals = self.rivals(link);
@@ -318,6 +389,9 @@ impl Table {
 
     /// Completes a put. On success, the link is in force in place of those that it replaces. On an
     /// error the table is as before; a link that was there already keeps the provider's reason.
+    ///
+    /// The swap of old and new links is one step, so no call finds neither. The new link inherits
+    /// the bindings of the old ones: other settings are not a new permission.
     pub(crate) fn finish_put(&mut self, placed: &Placed, result: &Result<(), Error>) {
         let Placed {
             linked, replaces, ..
@@ -342,6 +416,8 @@ impl Table {
     }
 
     /// The links of the same key that cover some of the same interfaces.
+    ///
+    /// The link itself is among them if it is put again.
     fn rivals(&self, link: &Link) -> Vec<Arc<Linked>> {
         let group = self.links.of(&link.key()).iter();
         group
@@ -360,6 +436,10 @@ impl Table {
     }
 
     /// Inserts a provider, and returns the links that wait for it.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` if one of its names belongs to an actor or to another provider.
     pub(crate) fn add_provider(
         &mut self,
         provider: &Arc<Provider>,
@@ -387,6 +467,7 @@ impl Table {
     }
 }
 
+/// A name that something else on this host has.
 fn taken(detail: String) -> Error {
     Error::new(Code::Conflict, detail)
 }

@@ -1,6 +1,10 @@
 //! Warnings about parts of a link without effect. Each is reported once.
 //!
 //! A provider reports settings of its links, and the router reports links that cannot be used.
+//!
+//! A warning never refuses anything: the link serves, and a setting of it does nothing. It is
+//! reported when both sides are known, that is when a link is put, a provider takes it, or its
+//! actor is published. The texts are kept per link, so a restart does not repeat them.
 
 use std::sync::Arc;
 
@@ -14,12 +18,16 @@ use crate::table::ActorEntry;
 
 /// The ends of a link that run.
 struct Ends {
+    /// `None` if it is not on this host.
     provider: Option<Arc<Provider>>,
+    /// Only for a link with a name of its own, as only that can be unusable.
     caller: Option<Arc<Running>>,
 }
 
 impl Router {
     /// The warnings about the links of a key, as texts for people.
+    ///
+    /// All that hold now, also those that were reported before. Empty for an unknown key.
     pub fn link_warnings(&self, key: &LinkKey) -> Vec<String> {
         let links = self.table.read().links.of(key).to_vec();
         let links = links.iter().filter(|linked| !linked.is_revoked());
@@ -57,6 +65,8 @@ impl Router {
         }
     }
 
+    /// The provider's warnings, and that of the router: a component cannot use a named link. No
+    /// lock is held while the provider is asked.
     fn warnings(&self, link: &Arc<Link>) -> Vec<String> {
         let Ends { provider, caller } = self.ends(link);
         let mut warnings = provider.map_or_else(Vec::new, |provider| provider.warnings(link));

@@ -1,11 +1,45 @@
 //! Links and providers come and go in any order, and each provider gets its links.
 //!
 //! A change of a link has two phases. It is checked against the table and prepared by the provider,
-//! and only then replaces the old link. If it is refused or dropped at any step, nothing has
-//! changed. A deletion cancels every earlier put, also one that still waits: none of them takes
+//! and only then replaces the old link. If it is refused at any step, nothing has changed. A deletion cancels every earlier put, also one that still waits: none of them takes
 //! effect later.
 //!
 //! Every wait has an end: for the locks of a link, and for each answer of a provider.
+//!
+//! # The life of a link
+//!
+//! ```text
+//! put_link ──► checked ──► prepared by the provider ──► switched, in force
+//!                 │                │
+//!                 └── refused      └── refused: the former link serves on
+//! ```
+//!
+//! | status (`LinkStatus`) | meaning |
+//! |---|---|
+//! | `Waiting` | an end is not on this host; the link is handed over when it comes |
+//! | `InForce` | calls go through it |
+//! | `Refused` | its provider refused it, its claims do not name it, or other code runs at an end |
+//!
+//! A link to a provider that is not here is put without a provider. `put_provider` hands it over
+//! later.
+//!
+//! # Why two phases
+//!
+//! A provider may have to bind a port, open a file or log in before it can serve a link. All of
+//! that can fail, and happens in `prepare`, while the former link still serves. `switch` cannot
+//! fail. So an update with a wrong setting costs no request.
+//!
+//! # Why locks by id
+//!
+//! Two changes of one link must reach its provider in the order of their requests, and a provider
+//! that is replaced must release its links before its successor takes them. A change holds the
+//! locks of both ends and of the provider. They are acquired in the order of the ids, so two
+//! changes never wait for each other. A put that cannot get them within `Options::provider_timeout`
+//! is refused with `deadline`, and has changed nothing.
+//!
+//! A deletion needs no lock to take effect: it revokes the link under the lock of the table, and
+//! calls that are decided later do not see it. Only the release by the provider waits for the
+//! locks. So an operator who takes a permission away does not wait for a provider that is stuck.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +55,8 @@ use crate::table::Placed;
 use crate::{Router, refusal};
 
 /// A link that was not handed to a provider, or that the provider refused.
+///
+/// [`Router::put_provider`] returns these: the provider runs, and serves its other links.
 #[derive(Debug, Clone)]
 pub struct RefusedLink {
     /// The link. It stays, without effect; putting it again tries again.
@@ -35,6 +71,26 @@ impl Router {
     ///
     /// The put counts from this call, not from the first poll: a deletion that is requested later
     /// cancels it.
+    ///
+    /// Putting the same link again is a success without effect. A link of the same key with another
+    /// target, and with an interface in common, is a conflict: delete it first, or use another
+    /// name.
+    ///
+    /// Poll the future to its end. A new link is in the table while its provider prepares it. If the
+    /// future is dropped then, the link stays there without a provider, until it is put again or
+    /// deleted.
+    ///
+    /// # Errors
+    ///
+    /// | code | reason |
+    /// |---|---|
+    /// | `conflict` | another link of this key covers one of its interfaces with another target |
+    /// | `invalid_link` | both ends are providers, the provider has other contracts, or a setting is wrong |
+    /// | `missing_claim` | the claims of the actor do not name the contract |
+    /// | `deadline` | other changes of its ends, or the provider, did not end in time |
+    /// | `dropped` | the link was deleted after this put was requested |
+    ///
+    /// Any other error is the provider's: a port in use, a file that cannot be read.
     pub fn put_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (router, link) = (self.shared(), Arc::new(link));
         let change = self.changes.begin(link.key());
@@ -48,6 +104,9 @@ impl Router {
     }
 
     /// Checks whether a link would be accepted now. Changes nothing; a refusal is observed.
+    ///
+    /// It waits for the same locks as a put, so the answer holds for the state after all earlier
+    /// changes. The errors are those of [`Self::put_link`], except `dropped`.
     pub fn check_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (router, link) = (self.shared(), Arc::new(link));
         async move {
@@ -59,6 +118,8 @@ impl Router {
         }
     }
 
+    /// The check itself. The provider prepares the link and drops what it prepared, unless it has a
+    /// cheaper way.
     async fn try_check_link(&self, link: &Arc<Link>) -> Result<(), Error> {
         let _lock = self.link_lock_in_time(link).await?;
         let provider = self.table.read().check_place(link)?;
@@ -71,6 +132,15 @@ impl Router {
     /// Deletes the links of a key, for all calls that are decided from now on, and cancels every
     /// earlier put of the key. The future ends when all their providers have released them, and
     /// returns the number of links. There may be none.
+    ///
+    /// No call that is decided after this function has returned goes through the links. Running
+    /// calls are not ended. Dropping the future leaves them revoked, and in the table until the
+    /// next change of the key.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a provider that could not release its link. All links of the key are gone
+    /// nevertheless.
     pub fn delete_link(
         &self,
         key: &LinkKey,
@@ -79,6 +149,9 @@ impl Router {
     }
 
     /// Deletes those links of a key that `goes` selects. The others stay, and keep their bindings.
+    ///
+    /// `goes` is called under the lock of the table, so it must not call the router. All earlier
+    /// puts of the key are cancelled, also those of links that stay.
     pub fn delete_links(
         &self,
         key: &LinkKey,
@@ -94,12 +167,16 @@ impl Router {
         }
     }
 
+    /// Waits without a bound of its own: each holder of a lock is bounded by `provider_timeout`.
     async fn remove_locked(&self, linked: &Arc<Linked>) -> Result<(), Error> {
         let _lock = self.link_lock(&linked.link).await;
         self.remove_link(linked).await
     }
 
     /// Stops calls through the selected links of a key, and cancels the puts of the key.
+    ///
+    /// Voiding and revoking are one step under the write lock. A put checks `is_void` under the
+    /// same lock before it inserts, so it comes either before both or after both.
     fn revoke_links(&self, key: &LinkKey, goes: &dyn Fn(&Link) -> bool) -> Vec<Arc<Linked>> {
         // A put needs the same lock to take effect, so each put is either cancelled or revoked.
         let mut table = self.table.write();
@@ -115,6 +192,17 @@ impl Router {
     /// Registers a provider in place of one with the same id, and hands it its links. They may name
     /// it by id or by its `key`, `V…`. Returns the links that it refuses; they do not keep it from
     /// serving the others.
+    ///
+    /// The predecessor is stopped before the successor is registered, as both may need the same
+    /// port. In between, calls through the links are refused with `unavailable`.
+    ///
+    /// A link with a claim that is missing is handed over, and is among the refused ones: its
+    /// listener answers, and each call is refused until the actor is signed with the claim.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` if the id or the key is a name of an actor or of another provider. The
+    /// predecessor is gone then, too.
     pub async fn put_provider(
         &self,
         id: Id,
@@ -145,6 +233,13 @@ impl Router {
 
     /// Removes a provider: no call reaches it from now on, it releases its links, and stops. Its
     /// links stay in the table and wait for its return.
+    ///
+    /// An unknown id is a success.
+    ///
+    /// # Errors
+    ///
+    /// The first error of its `unlink` and `stop`, `deadline` among them. The provider is removed
+    /// nevertheless, and the calls that still run in it are dropped.
     pub async fn delete_provider(&self, id: &Id) -> Result<(), Error> {
         if let Some(provider) = self.table.read().providers.get(id) {
             provider.revoke();
@@ -155,6 +250,10 @@ impl Router {
     }
 
     /// Removes this provider, unless another one has its id by now.
+    ///
+    /// A provider that fails is ended by the process that watches it. By then its supervisor may
+    /// have started a successor under the same id, which must not be removed. The registrations are
+    /// told apart by the address of the capability.
     pub async fn end_provider(
         &self,
         id: &Id,
@@ -178,6 +277,13 @@ impl Router {
         Arc::ptr_eq(&provider.capability, capability).then(|| Arc::clone(provider))
     }
 
+    /// The steps, each of which may end the put without a trace:
+    ///
+    /// 1. Acquire the locks of the link.
+    /// 2. Finish the deletion of former links of this key and target.
+    /// 3. Check the link and insert it if it is new, unless the put was voided.
+    /// 4. Let the provider prepare it, and switch, unless the put was voided.
+    /// 5. Take it into force, or remove it again if it was deleted during the switch.
     async fn try_put_link(&self, link: &Arc<Link>, change: &Change) -> Result<(), Error> {
         let _lock = self.link_lock_in_time(link).await?;
         // The provider must release a link that is being deleted before it takes its successor.
@@ -214,6 +320,9 @@ impl Router {
 
     /// Completes a put in the table. Returns whether the link stays: it does not if it was deleted
     /// while its provider switched to it.
+    ///
+    /// A deletion may come while the provider switches, which cannot be undone. Then the link is
+    /// revoked here, and the caller has the provider release it.
     fn finish_put(&self, placed: &Placed, result: &Result<(), Error>, change: &Change) -> bool {
         let mut table = self.table.write();
         table.finish_put(placed, result);
@@ -226,6 +335,9 @@ impl Router {
 
     /// Has the provider prepare a link and switch to it, unless the link was deleted in the
     /// meantime.
+    ///
+    /// The check between the two phases saves a switch. It is not what makes a deletion safe:
+    /// `finish_put` checks again, under the lock.
     async fn prepare_and_switch(
         &self,
         provider: &Provider,
@@ -241,6 +353,15 @@ impl Router {
     }
 
     /// Hands an existing link to a provider that starts.
+    ///
+    /// The ends are checked first, so that a provider never sees a link for a contract that it does
+    /// not implement. The claims are checked and reported, and the link is handed over all the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` or the provider's error if it did not take the link; `missing_claim` if it
+    /// did.
     async fn hand_over(&self, linked: &Arc<Linked>, provider: &Provider) -> Result<(), Error> {
         let allowed = {
             let table = self.table.read();
@@ -257,6 +378,10 @@ impl Router {
     }
 
     /// Waits for the locks of a link, at most as long as a provider may take.
+    ///
+    /// # Errors
+    ///
+    /// `deadline`, with a text that asks to put the link again.
     async fn link_lock_in_time(&self, link: &Link) -> Result<KeyedLock<'_>, Error> {
         let timeout = self.options.provider_timeout;
         let lock = async { Ok(self.link_lock(link).await) };
@@ -266,6 +391,10 @@ impl Router {
 
     /// Waits for the locks of a link: of both ends as the link names them, and of the provider's
     /// id. If the provider has changed by then, waits again.
+    ///
+    /// A link may name its provider by key. The lock of the provider's id is what orders it against
+    /// changes by other names. Which provider that is may change during the wait, so it is compared
+    /// afterwards.
     async fn link_lock(&self, link: &Link) -> KeyedLock<'_> {
         let provider_of = || {
             let table = self.table.read();
@@ -282,6 +411,8 @@ impl Router {
     }
 
     /// Waits for the locks of a provider: of its id, and of the key that it has or gets.
+    ///
+    /// The key is locked as well, because links that name the provider by its key lock that.
     async fn provider_lock(&self, id: &Id, key: Option<&Id>) -> KeyedLock<'_> {
         let key_of = || self.table.read().providers.get(id)?.key.clone();
         loop {
@@ -295,6 +426,9 @@ impl Router {
     }
 
     /// Removes a link, and has its provider release it. The caller holds the locks of the link.
+    ///
+    /// A link that another task has removed already is a success. The link is out of the table
+    /// before the provider hears of it, so a failure of the provider does not bring it back.
     async fn remove_link(&self, linked: &Arc<Linked>) -> Result<(), Error> {
         let provider = {
             let mut table = self.table.write();
@@ -310,6 +444,10 @@ impl Router {
     }
 
     /// Removes a provider, and stops it. The caller holds the locks of the provider.
+    ///
+    /// The order matters. First the provider leaves the table, so that no new call reaches it. Then
+    /// other hosts are told. Then all of its links are released at the same time, each within
+    /// `provider_timeout`, and last it is stopped.
     async fn remove_provider(&self, id: &Id) -> Result<(), Error> {
         let (provider, links) = {
             let mut table = self.table.write();
@@ -331,6 +469,8 @@ impl Router {
         result.and(provider.stop().await)
     }
 
+    /// Sends the notice of a refused link to the host's log and events. It is called without any
+    /// lock.
     pub(crate) fn observe_refused_link(&self, link: &Link, error: &Error) {
         self.observe.observe(Notice::LinkRefused {
             source: link.source.clone(),
