@@ -1,4 +1,17 @@
 //! Messages over a connection: publish, request, gather and subscribe.
+//!
+//! The control plane uses this module: commands of tools and hosts, events, heartbeats. Calls
+//! between hosts use `rpc`, which has its own inbox on another connection.
+//!
+//! | function | waits for | answers |
+//! |---|---|---|
+//! | `publish`, `send` | room in the client's queue | none |
+//! | `request`, `ask` | the first answer | one |
+//! | `gather` | a time, or a number of answers | any number |
+//! | `subscribe` | the client | all messages, until dropped |
+//!
+//! Nothing here is repeated. A message that is published while there is no connection fails with
+//! `NotConnected`. A subscription is made again by the client with the next connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +28,9 @@ use crate::replies::Replies;
 use crate::{Connection, Error};
 
 /// Messages over a connection. Clones share it.
+///
+/// It holds one inbox for the answers of all requests, see `replies`. It lives until the last clone
+/// is dropped.
 #[derive(Clone)]
 pub struct Bus {
     connection: Connection,
@@ -32,7 +48,8 @@ pub struct Message {
     pub payload: Bytes,
 }
 
-/// How many bytes of answers are gathered at most.
+/// The bytes of answers after which `gather` ends: 64 MiB. A message may have a mebibyte, and the
+/// caller chooses the number of answers, so the number alone is no bound.
 const GATHERED: usize = 64 << 20;
 
 /// The messages on a subject, until this is dropped. The subscription survives outages, but
@@ -45,6 +62,10 @@ pub struct Subscription {
 
 impl Bus {
     /// Messages over this connection. Does not wait, even if there is no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`, if the connection was closed before.
     pub async fn start(connection: Connection) -> Result<Self, Error> {
         let replies = Arc::new(Replies::start(connection.clone()).await?);
         Ok(Self {
@@ -54,19 +75,31 @@ impl Bus {
     }
 
     /// Checks that there is a connection.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` or `Closed`. The answer may be out of date at once; it is for a health check,
+    /// and for a better error.
     pub fn check(&self) -> Result<(), Error> {
         self.connection.client().map(drop)
     }
 
+    /// The connection that messages go over.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
+    /// The waiting requests of this bus.
     pub(crate) fn replies(&self) -> &Replies {
         &self.replies
     }
 
     /// Publishes a message. It does not say whether anybody receives it.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`, `Closed`, `TooLarge` if the server would refuse its size, `Malformed` for a
+    /// subject with a blank.
     pub async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Error> {
         let subject = subject.to_owned();
         let reply = None;
@@ -79,6 +112,10 @@ impl Bus {
     }
 
     /// Publishes a message that may name a subject for its answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::publish`]; `Malformed` also for a blank in the reply subject.
     pub async fn send(&self, message: Message) -> Result<(), Error> {
         let Message {
             subject,
@@ -99,6 +136,15 @@ impl Bus {
 
     /// Sends a request, and returns the payload of the first answer. If nobody listens, returns an
     /// error at once.
+    ///
+    /// # Errors
+    ///
+    /// | error | when |
+    /// |---|---|
+    /// | `NoResponders` | nobody subscribes to the subject |
+    /// | `Deadline` | no answer came until then, or the deadline had passed already |
+    /// | `ConnectionLost` | the connection was lost in between; the request may have been served |
+    /// | `NotConnected`, `Closed`, `TooLarge`, `Malformed` | the request was not sent |
     pub async fn request(
         &self,
         subject: &str,
@@ -110,6 +156,8 @@ impl Bus {
 
     /// Sends a request, and returns the whole answer, which may name a subject for a further
     /// answer.
+    ///
+    /// The errors are those of [`Self::request`].
     pub async fn ask(
         &self,
         subject: &str,
@@ -122,6 +170,8 @@ impl Bus {
 
     /// Sends a request, and returns the answers that arrive within this time. Ends early after
     /// `most` answers.
+    ///
+    /// It ends without answers if nobody listens. No number of answers is an error.
     pub async fn gather(
         &self,
         subject: &str,
@@ -134,7 +184,14 @@ impl Bus {
     }
 
     /// Gathers answers like [`Bus::gather`]. After the first answer, it ends when no other has
-    /// arrived for `quiet`.
+    /// arrived for `quiet`. So a caller that expects few hosts need not wait for the whole time.
+    ///
+    /// Its inbox is a subscription of its own, which ends with the future. It also ends once 64 MiB
+    /// were gathered.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`, `Closed`, `TooLarge`, `Malformed`, all before anything was gathered.
     pub async fn gather_until_quiet(
         &self,
         subject: &str,
@@ -174,6 +231,10 @@ impl Bus {
     }
 
     /// Subscribes to a subject, which may have wildcards. In a group, one member gets each message.
+    ///
+    /// It does not wait for the server: the subscription begins with the connection, now or later.
+    /// It does not fail for a subject that the account may not read; the server reports that, and a
+    /// [`crate::Notice`] says so.
     pub async fn subscribe(
         &self,
         subject: &str,
@@ -186,6 +247,9 @@ impl Bus {
     }
 
     /// Subscribes for built-in providers, which learn how many messages were lost.
+    ///
+    /// A task moves the messages into a mailbox until the subscription is dropped. So a reader may
+    /// be slow without blocking the client, and what does not fit is counted.
     pub(crate) async fn listen(
         &self,
         subject: &str,
@@ -213,6 +277,8 @@ impl Bus {
 
 /// Moves messages to a mailbox with a bound on bytes. The client's own queue has only a bound on
 /// their number.
+///
+/// It ends when the subscription ends, that is with the connection.
 async fn fill(mailbox: Arc<Mailbox>, mut subscriber: Subscriber) {
     while let Some(message) = subscriber.next().await {
         mailbox.put(Message::from(message).into());
@@ -222,6 +288,9 @@ async fn fill(mailbox: Arc<Mailbox>, mut subscriber: Subscriber) {
 
 impl Subscription {
     /// The next message. `None` once the connection is closed.
+    ///
+    /// Lost messages are reported as [`crate::Notice::SlowConsumer`] and skipped. The future may be
+    /// dropped and called again; no message is lost by that.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             match self.heard.next().await? {

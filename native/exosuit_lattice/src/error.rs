@@ -1,8 +1,39 @@
 //! The errors between hosts.
+//!
+//! An error has two codes. [`Error::code`] has a text of this crate, for counters and logs. The
+//! conversion to `exosuit_core::Error` chooses one of the codes that all crates share; that is what
+//! a caller in Elixir or a guest sees.
+//!
+//! | here | shared code | is a retry of use? |
+//! |---|---|---|
+//! | no connection, no responders, refused login | `unavailable` | yes, later |
+//! | `Deadline` | `deadline` | the call may have been served |
+//! | `Overloaded` | `overloaded` | yes, later |
+//! | `Contended` | `conflict` | yes, at once |
+//! | `Store` | `io` | perhaps |
+//! | too large, malformed, a wrong option | `invalid_input` | no |
+//! | `Forged`, `WrongMac`, `Misdirected`, `Stale`, `Replayed` | `invalid_claims` | no |
+//! | `Remote` | that of the other host, or `provider` | as its code says |
+//!
+//! The texts "Failed to deserialize" and "Anti-forgery check failed" are those of the OTP era,
+//! whose tools look for them.
 
 use exosuit_core::{Code, Id};
 
-/// The reason why an operation on the lattice failed. Its texts never hold a credential or a payload.
+/// An error of the lattice: of the connection, of a call, or of the store. No text holds a
+/// credential or a payload. Texts from outside are cut to 300 characters and escaped.
+///
+/// ```
+/// use exosuit_lattice::Error;
+///
+/// let error = Error::NoResponders("echo".to_owned());
+/// assert_eq!(error.code(), "no_responders");
+/// assert_eq!(error.to_string(), "no host on the lattice serves echo");
+///
+/// // A guest sees the code that all crates share.
+/// let error = exosuit_core::Error::from(error);
+/// assert_eq!(error.code, exosuit_core::Code::Unavailable);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,16 +47,18 @@ pub enum Error {
         /// The value; for a secret, the reason why it is wrong.
         got: String,
     },
-    /// The credentials cannot be read, or do not have the form of credentials.
+    /// The credentials cannot be read, or have not the form that their kind must have. A reconnect
+    /// does not help.
     #[error("the credentials for the lattice cannot be used: {0}")]
     InvalidCredentials(String),
     /// The user token has expired.
     #[error("the user token for the lattice has expired: {0}")]
     ExpiredCredentials(String),
-    /// The server refuses the credentials.
+    /// The server refused the credentials. It does not say why.
     #[error("the NATS server refused the credentials")]
     Unauthorized,
-    /// The TLS handshake with the server failed.
+    /// The TLS handshake with the server failed: an unknown authority, a wrong name, a missing
+    /// certificate.
     #[error("TLS with the NATS server failed: {0}")]
     Tls(String),
     /// No server answers.
@@ -34,16 +67,17 @@ pub enum Error {
     /// There is no connection now.
     #[error("not connected to the lattice")]
     NotConnected,
-    /// The connection was lost during a call. The call may have been served.
+    /// The connection was lost while an answer was awaited. The call may have been served; nothing
+    /// here repeats it.
     #[error("the connection to the lattice was lost before the answer came")]
     ConnectionLost,
     /// The connection was closed.
     #[error("the connection to the lattice is closed")]
     Closed,
-    /// No host serves the target of the call.
+    /// Nobody subscribes to the subject of the call. The server says so at once.
     #[error("no host on the lattice serves {0}")]
     NoResponders(String),
-    /// No answer came before the deadline.
+    /// No answer came in time. The call may still run on the other host.
     #[error("no answer came from {0} before the deadline of the call")]
     Deadline(String),
     /// The data has more bytes than may be sent or received.
@@ -67,13 +101,15 @@ pub enum Error {
     /// The payload of a call cannot be read: the body of a request breaks off.
     #[error("{0}")]
     Content(exosuit_core::Error),
-    /// The token of an invocation is not valid.
+    /// The token of an invocation is invalid: its signature, its issuer, or a field that it does
+    /// not cover.
     #[error("Anti-forgery check failed: {0}")]
     Forged(#[source] exosuit_claims::Error),
-    /// The MAC of an invocation, or of the answer to one, is not valid.
+    /// The MAC of an invocation or of an answer is invalid. The text says which.
     #[error("Anti-forgery check failed: {0}")]
     WrongMac(&'static str),
-    /// The invocation is for another target.
+    /// The invocation names another target than the subject that it came by. A sender could
+    /// otherwise replay a call to one actor at another.
     #[error("Anti-forgery check failed: the invocation is for {claimed}, not for {actual}")]
     Misdirected {
         /// The target in the invocation.
@@ -82,18 +118,22 @@ pub enum Error {
         actual: String,
     },
     /// The invocation was signed too long ago, or in the future.
+    ///
+    /// The sender of a call with a MAC repeats it with a new time. A signed call is not repeated.
     #[error(
         "Anti-forgery check failed: the invocation was signed at {0}, more than 30 s from this \
          host's time or before its start"
     )]
     Stale(String),
-    /// The invocation was served before.
+    /// The invocation was accepted before. It gets no answer if it has a MAC, because the first one
+    /// has been answered.
     #[error("Anti-forgery check failed: the invocation was received before")]
     Replayed,
-    /// The maximum number of calls from the lattice run and wait already.
+    /// As many calls from the lattice run and wait on this host as may, or their memory is used up,
+    /// or the budget for unknown senders is.
     #[error("too many calls from the lattice run and wait on this host; try again later")]
     Overloaded,
-    /// The other side answered with an error.
+    /// The other host answered with an error. The detail has its words, cut and escaped.
     #[error("{detail}")]
     Remote {
         /// Its kind, if the other side gave it.
@@ -112,13 +152,14 @@ pub enum Error {
         /// The reason.
         why: String,
     },
-    /// Other hosts changed the same value again and again.
+    /// Other hosts changed the key at each of 64 attempts. Nothing was written.
     #[error("{0} was not written, because others changed it at each attempt")]
     Contended(String),
 }
 
 impl Error {
-    /// The stable text, for programs.
+    /// The stable text of the kind of error, for counters, logs and tests. The text for people is
+    /// `to_string`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidOption { .. } => "invalid_option",
@@ -147,7 +188,8 @@ impl Error {
         }
     }
 
-    /// The same error, which names the target of the call instead of the subject of its message.
+    /// The same error with the name of the target in place of the subject. Other errors stay as
+    /// they are.
     pub(crate) fn about(self, name: &Id) -> Self {
         match self {
             Self::NoResponders(_) => Self::NoResponders(name.to_string()),
@@ -156,16 +198,19 @@ impl Error {
         }
     }
 
+    /// A message that cannot be read. `why` must be clipped if it quotes the message.
     pub(crate) fn malformed(what: &'static str, why: impl Into<String>) -> Self {
         let why = why.into();
         Self::Malformed { what, why }
     }
 
+    /// An error of `JetStream` while it did this, with its text clipped.
     pub(crate) fn store(doing: &'static str, why: &dyn std::fmt::Display) -> Self {
         let why = clip(&why.to_string());
         Self::Store { doing, why }
     }
 
+    /// The shared code, see the table of the module.
     fn core_code(&self) -> Code {
         match self {
             Self::NotConnected
@@ -202,7 +247,8 @@ impl From<Error> for exosuit_core::Error {
     }
 }
 
-/// Shortens a text from outside to the length that an error may quote, on one line.
+/// A text from outside for an error: its first 300 characters, on one line, without control
+/// characters.
 pub(crate) fn clip(text: &str) -> String {
     const LENGTH: usize = 300;
     text.chars()

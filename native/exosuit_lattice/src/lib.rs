@@ -32,9 +32,9 @@
 //! # }
 //! ```
 //!
-//! Everything runs on Tokio. Only the reads and writes of [`SharedState`] wait for a server. Served
-//! targets and watches survive a lost connection: targets are served again, and watches continue
-//! where they were.
+//! All of it runs on Tokio. Only the operations of [`SharedState`] and [`Objects`] ask a server
+//! before they return. Nothing ends by itself: after an outage, targets are served again, and
+//! watchers continue from the last revision that they have seen.
 
 #![forbid(unsafe_code)]
 
@@ -66,7 +66,9 @@ pub use store::{
     MAX_OBJECT, Objects, Position, Record, Reference, SharedState, Stored, Watcher,
 };
 
-/// Now, in milliseconds since 1970. A clock before that counts as 0.
+/// The time of day, in milliseconds since 1970. A clock before 1970 counts as 0.
+///
+/// Only what other hosts compare uses it: the time of a signature, an expiry. Waits use `Instant`.
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| {
@@ -74,7 +76,8 @@ fn now() -> u64 {
     })
 }
 
-/// A random id, which nobody can guess and nobody else has.
+/// A random id of 122 bits: the id of a call, the token of an inbox. It must not be guessable,
+/// because whoever knows an inbox can answer in it.
 fn new_id() -> uuid::Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }

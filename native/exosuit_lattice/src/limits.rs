@@ -1,16 +1,29 @@
 //! The size limit and replicas of a bucket, and the option that an error names if the servers refuse it.
+//!
+//! Buckets are created by whoever needs them first. The account of a host may have less room, or
+//! fewer servers, than the defaults ask for. Then the server answers with a number, and the
+//! operator needs to know which option to change. So each caller passes its `Knobs`: the names of
+//! its two settings.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 
 use crate::Error;
 
-/// The limits of a bucket that does not exist yet.
+/// The limits of a bucket that is created. An existing bucket keeps its own.
+///
+/// ```
+/// use exosuit_lattice::StreamLimits;
+///
+/// let limits = StreamLimits { replicas: 3, max_bytes: Some(64 << 20) };
+/// assert_eq!(StreamLimits::default(), StreamLimits { replicas: 1, max_bytes: None });
+/// # let _ = limits;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// The number of servers that keep it.
+    /// The number of servers that keep a copy. Three survive the loss of one.
     pub replicas: usize,
-    /// The maximum number of bytes; `None` for the limit of the account.
+    /// The largest size in bytes. `None` asks for no limit, which some accounts do not allow.
     pub max_bytes: Option<u64>,
 }
 
@@ -24,7 +37,7 @@ impl Default for StreamLimits {
 }
 
 impl StreamLimits {
-    /// The value that the servers expect.
+    /// The number for the server: −1 for no limit.
     pub(crate) fn max_bytes(self) -> i64 {
         let most = self
             .max_bytes
@@ -35,7 +48,9 @@ impl StreamLimits {
 
 /// The names of the settings that change the limits of a bucket.
 pub(crate) struct Knobs {
+    /// The setting for the size, as the operator writes it.
     pub(crate) max_bytes: &'static str,
+    /// The setting for the copies.
     pub(crate) replicas: &'static str,
 }
 
@@ -51,14 +66,15 @@ pub(crate) const OF_PROVIDER: Knobs = Knobs {
     replicas: "the setting replicas of the provider",
 };
 
-/// The account demands a limit, or has less room than was asked for.
+/// The codes of a server that demands a size limit, or has less room than was asked for.
 const BYTES: [u64; 4] = [10_002, 10_047, 10_113, 10_122];
 
-/// The servers are too few, or too full, for so many copies.
+/// The codes of a server that has too few peers, or too little room, for that many copies.
 const REPLICAS: [u64; 3] = [10_005, 10_023, 10_074];
 
 impl Knobs {
-    /// The error of servers that refuse to make a bucket: their text, and the setting to change.
+    /// The error for a bucket that the server does not create: its words, the setting to change,
+    /// and the value that was asked for.
     pub(crate) fn refused(&self, code: u64, why: &str, asked: StreamLimits) -> Error {
         let StreamLimits {
             replicas,
@@ -81,7 +97,7 @@ impl Knobs {
         Error::store("make the bucket", &format!("{why}{advice}"))
     }
 
-    /// The same for an error of the client.
+    /// The same for an error of the client, which wraps the server's code.
     pub(crate) fn refused_stream(&self, error: &CreateStreamError, asked: StreamLimits) -> Error {
         let code = match error.kind() {
             CreateStreamErrorKind::JetStream(error) => error.error_code(),

@@ -63,7 +63,7 @@ impl Accepts {
     }
 }
 
-/// A request that waits.
+/// A waiting request. Dropping it ends the wait with `ConnectionLost`.
 struct Waiter {
     sender: oneshot::Sender<Message>,
     accepts: Accepts,
@@ -100,6 +100,8 @@ impl Replies {
     }
 
     /// Sends a request and waits for its answer until the deadline.
+    ///
+    /// The errors are those of [`crate::Bus::request`].
     pub(crate) async fn request(
         &self,
         subject: &str,
@@ -112,6 +114,9 @@ impl Replies {
     }
 
     /// Sends a request, and ignores messages that it does not accept.
+    ///
+    /// A message that is not accepted does not end the wait, so a forged answer cannot suppress the
+    /// real one.
     pub(crate) async fn request_checked(
         &self,
         subject: &str,
@@ -124,6 +129,10 @@ impl Replies {
 
     /// Registers an entry, sends the request, and waits. The entry comes first, because the answer may be
     /// here before `publish` returns.
+    ///
+    /// The losses are read before the client is: a connection that is lost between the two ends
+    /// this request as well. The timeout covers the sending, because the client's queue may be
+    /// full.
     async fn ask(
         &self,
         subject: &str,
@@ -166,6 +175,8 @@ impl Replies {
 }
 
 /// The entry of a waiting request, until it is dropped.
+///
+/// Its drop is the only place that removes an entry of a caller that gave up.
 struct PendingReply<'a> {
     waiting: &'a Waiting,
     token: String,
@@ -198,6 +209,9 @@ impl Drop for PendingReply<'_> {
 
 /// Passes answers to their requests. Ends requests whose answers can no longer come, because the
 /// connection was lost since.
+///
+/// The state comes first in the `select!`, so that answers of an old connection do not delay the
+/// end of requests that wait for it in vain.
 async fn hand_out(waiting: Arc<Waiting>, mut subscriber: Subscriber, connection: Connection) {
     let mut state = connection.state();
     loop {
@@ -223,6 +237,8 @@ async fn hand_out(waiting: Arc<Waiting>, mut subscriber: Subscriber, connection:
 }
 
 /// Passes a message to its request. A message that is not accepted leaves the request waiting.
+///
+/// The lock is released before the message is sent to the waiter, because that wakes a task.
 fn answer(waiting: &Waiting, message: Message) {
     let token = message.subject.rsplit('.').next().unwrap_or_default();
     let mut waiting = waiting.lock();

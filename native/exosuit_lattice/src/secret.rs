@@ -4,17 +4,29 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A seed, a token or a password: wiped when it is dropped, and not shown by `Debug`.
+/// A seed, a token or a password. The memory is wiped when it is dropped, and `Debug` does not show
+/// it.
+///
+/// ```
+/// use exosuit_lattice::Secret;
+///
+/// let secret = Secret::new("s3cr3t");
+/// assert_eq!(format!("{secret:?}"), "Secret(…)");
+/// assert_eq!(secret.expose(), "s3cr3t");
+/// ```
+///
+/// It has no `Display`, so that no format string can show it by mistake. Copies that a library
+/// makes of the text are not wiped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Wraps a text.
+    /// Takes a text over. A `String` is not copied.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text. Do not log it or put it into an error.
+    /// The text. Call it only where the text goes to the server or to a key.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,18 @@
 //! The credentials that are shown to the server at each attempt to connect.
+//!
+//! It runs on a blocking thread, because a credentials file is read at each attempt. So a renewed
+//! file is used without a restart, and a token that has expired is noticed before the server
+//! refuses it.
+//!
+//! | credentials | sent |
+//! |---|---|
+//! | none | nothing |
+//! | a user's key | the public key, and the server's nonce signed |
+//! | a token or a file | the token, and the nonce signed by the seed |
+//! | name and password, or a word | the text itself |
+//!
+//! Texts of secrets are in `Secret` or `Zeroizing`. The client's `Auth` holds plain copies, as its
+//! type demands.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,10 +26,16 @@ use serde::Deserialize;
 use super::options::{Credentials, shown};
 use crate::{Error, Secret};
 
-/// The largest credentials file that is read.
+/// The largest part of a credentials file that is read: 64 KiB. Real files have one or two.
 const MAX_FILE: u64 = 64 << 10;
 
 /// The answer to a server with this nonce.
+///
+/// An empty nonce is used to try the credentials without a server.
+///
+/// # Errors
+///
+/// `InvalidCredentials` or `ExpiredCredentials`.
 pub(crate) fn answer(credentials: &Credentials, nonce: &[u8]) -> Result<Auth, Error> {
     let mut auth = Auth::new();
     match credentials {
@@ -39,6 +59,7 @@ pub(crate) fn answer(credentials: &Credentials, nonce: &[u8]) -> Result<Auth, Er
     Ok(auth)
 }
 
+/// Adds the token, and the nonce signed by its seed.
 fn sign_in(auth: &mut Auth, token: &Secret, seed: &Secret, nonce: &[u8]) -> Result<(), Error> {
     refuse_expired(token)?;
     auth.jwt = Some(token.expose().to_owned());
@@ -46,6 +67,8 @@ fn sign_in(auth: &mut Auth, token: &Secret, seed: &Secret, nonce: &[u8]) -> Resu
     Ok(())
 }
 
+/// The key of a seed. A seed of another kind, such as an account's, is refused: it is a sign of a
+/// mix-up.
 fn user_key(seed: &Secret) -> Result<KeyPair, Error> {
     let invalid = |why: &exosuit_claims::Error| Error::InvalidCredentials(why.to_string());
     let key = KeyPair::from_seed(seed.expose().trim()).map_err(|error| invalid(&error))?;
@@ -55,12 +78,15 @@ fn user_key(seed: &Secret) -> Result<KeyPair, Error> {
     Ok(key)
 }
 
+/// The part of a user token that is read here. The server verifies the rest.
 #[derive(Deserialize)]
 struct Times {
     exp: Option<u64>,
 }
 
 /// Refuses an expired token. The server would only say that it refuses, not why.
+///
+/// The signature is not verified: it is our own token.
 fn refuse_expired(token: &Secret) -> Result<(), Error> {
     let malformed = || Error::InvalidCredentials("the user token is not a JWT".to_owned());
     let claims = token
@@ -80,6 +106,10 @@ fn refuse_expired(token: &Secret) -> Result<(), Error> {
 }
 
 /// The token and the seed in a file of `nsc`.
+///
+/// # Errors
+///
+/// `InvalidCredentials`, with the path and the missing section. No line of the file is quoted.
 fn read_file(path: &Path) -> Result<(Secret, Secret), Error> {
     let wrong = |why: String| Error::InvalidCredentials(format!("{}: {why}", shown(path)));
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
@@ -92,6 +122,8 @@ fn read_file(path: &Path) -> Result<(Secret, Secret), Error> {
 }
 
 /// The line after the line of dashes that begins this section.
+///
+/// The word "NATS" after "BEGIN" is optional. A section without a line counts as missing.
 fn section(text: &str, name: &str) -> Option<Secret> {
     let begins = |line: &str| {
         line.starts_with("---") && line.contains(&format!("BEGIN {name}"))

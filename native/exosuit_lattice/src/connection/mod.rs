@@ -6,6 +6,30 @@
 //! The client reconnects by itself, with our delays, and subscribes again. Without a
 //! connection, [`Connection::client`] refuses messages: the client would queue them, and a server that comes back
 //! after minutes would get commands that no caller waits for any more.
+//!
+//! # The life of a connection
+//!
+//! ```text
+//! open ──► Connecting ◄──► Connected ──► Closed
+//!             │                            ▲
+//!             └────────── close ───────────┘
+//! ```
+//!
+//! | event | state | what waits |
+//! |---|---|---|
+//! | the server accepts | `Connected` | subscriptions are made again |
+//! | an attempt fails | `Connecting(Some(error))` | goes on waiting, the next attempt follows after a delay |
+//! | the connection is lost | `Connecting(None)` | requests end with `ConnectionLost` |
+//! | `close`, or the last clone is dropped | `Closed` | everything ends with `Closed`, for good |
+//!
+//! The client has one task that reads and writes. It is not ours, so what we learn comes through
+//! its callbacks, and they only change `Tower` (in `state`).
+//!
+//! # Two limits of the client's
+//!
+//! Its events are dropped when many come at once, and it has no call to end itself.
+//! `before_attempt` covers both: it notes a loss before each attempt, and ends the task of a closed
+//! connection.
 
 mod login;
 mod options;
@@ -27,16 +51,21 @@ use crate::error::clip;
 use options::invalid;
 use state::Tower;
 
-/// How many commands wait to be written. Those that wait without a connection are sent with the
-/// next one, so they must be few enough not to flood it.
+/// The capacity of the client's queue of commands. Commands that wait without a connection are sent
+/// with the next one, so they must be few enough not to flood it.
 const COMMANDS: usize = 2_048;
 
-/// How many messages of a subscription wait, before they are lost.
+/// The capacity of the queue of one subscription, in messages. Further ones are lost, and the
+/// client reports a slow consumer.
 const MESSAGES: usize = 4_096;
 
 /// A connection to the lattice. Clones share it; it closes with the last one.
+///
+/// Each host has two: one for control and shared state, one for calls.
 #[derive(Clone)]
 pub struct Connection {
+    /// The client of the NATS library. It queues what is published without a connection, so use
+    /// [`Self::client`] to send.
     client: Client,
     /// The state, as the client's events report it.
     tower: Arc<Tower>,
@@ -48,6 +77,14 @@ impl Connection {
     /// Starts to connect, and continues for as long as it takes. Returns at once.
     ///
     /// Returns an error only for wrong options. An unreachable server is a [`State`].
+    ///
+    /// The credentials are tried once, without a server, so that a wrong seed is reported at the
+    /// start of the host.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` and `InvalidCredentials`. An expired token is not an error here: the file
+    /// may be renewed before the first attempt.
     pub async fn open(options: &ConnectionOptions) -> Result<Self, Error> {
         let (servers, credentials) = options.check()?;
         // Credentials that cannot work are an error now, and not at each attempt.
@@ -66,17 +103,26 @@ impl Connection {
         })
     }
 
-    /// The state of the connection, and its changes.
+    /// The state of the connection, and its changes. A receiver that is slow sees the latest state,
+    /// not each one.
     pub fn state(&self) -> watch::Receiver<State> {
         self.tower.state()
     }
 
-    /// The events of the connection from now on.
+    /// The events of the connection from now on. 256 of them wait for a slow receiver, then the
+    /// oldest are lost.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.tower.notices()
     }
 
     /// Waits for the connection. The error is that of the last attempt.
+    ///
+    /// For the start of a host that shall fail without a lattice. An attempt that failed does not
+    /// end the wait.
+    ///
+    /// # Errors
+    ///
+    /// `Closed`, the error of the last attempt, or `Unreachable` if no attempt has ended yet.
     pub async fn ready(&self, within: Duration) -> Result<(), Error> {
         let mut state = self.state();
         let settled = state.wait_for(|state| matches!(state, State::Connected | State::Closed));
@@ -92,6 +138,9 @@ impl Connection {
 
     /// Ends all subscriptions, sends the waiting messages, and closes the connection for all
     /// clones.
+    ///
+    /// Messages on their way are sent, as far as there is a connection. A second call changes
+    /// nothing.
     pub async fn close(&self) {
         let was_connected = self.tower.is_connected();
         self.tower.close();
@@ -102,6 +151,10 @@ impl Connection {
     }
 
     /// The client, if it can send now.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` or `Closed`.
     pub(crate) fn client(&self) -> Result<&Client, Error> {
         if self.tower.is_connected() {
             return Ok(&self.client);
@@ -112,7 +165,8 @@ impl Connection {
         Err(Error::NotConnected)
     }
 
-    /// The largest message in bytes that the server accepts.
+    /// The largest message in bytes that the server accepts, 1 MiB by default. It is known from the
+    /// first connection on, and may change with the server.
     pub fn max_payload(&self) -> usize {
         self.client.max_payload()
     }
@@ -123,6 +177,10 @@ impl Connection {
     }
 
     /// Refuses a message that the server would end the connection for.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`, with the size and the limit.
     pub(crate) fn refuse_too_large(&self, what: &'static str, size: usize) -> Result<(), Error> {
         let limit = self.max_payload();
         if size <= limit {
@@ -133,11 +191,16 @@ impl Connection {
     }
 
     /// How often the connection was lost. Requests from before the last loss get no answer.
+    ///
+    /// It grows only while [`Self::state`] changes, so whoever waits for a change can compare.
     pub(crate) fn losses(&self) -> u64 {
         self.tower.losses()
     }
 
     /// The result of a request, or an error if the connection is lost in the meantime.
+    ///
+    /// For requests of the client's own, which do not notice a lost connection and would wait for
+    /// their timeout. The request is polled first, so an answer that is there wins.
     pub(crate) async fn unless_lost<T>(
         &self,
         asking: impl Future<Output = Result<T, Error>>,
@@ -153,12 +216,13 @@ impl Connection {
         }
     }
 
-    /// The client, even without a connection: for subscriptions, which survive outages.
+    /// The client, even without a connection. For subscriptions only, which survive outages; a
+    /// message would be queued.
     pub(crate) fn any_client(&self) -> &Client {
         &self.client
     }
 
-    /// The streams of the servers, or of a domain.
+    /// The streams of the servers, or those of a domain, which a leaf node may have.
     pub(crate) fn jetstream(&self, domain: Option<&str>) -> jetstream::Context {
         match domain {
             Some(domain) => jetstream::with_domain(self.client.clone(), domain),
@@ -176,6 +240,8 @@ impl fmt::Debug for Connection {
 }
 
 /// Closes the connection with the last clone. The client itself would try to connect forever.
+///
+/// It only sets the state, which ends the client's task at its next attempt, in `before_attempt`.
 struct Closer(Arc<Tower>);
 
 impl Drop for Closer {
@@ -185,6 +251,8 @@ impl Drop for Closer {
 }
 
 /// The error for a message that was not sent.
+///
+/// `Send` means that the client's task is gone.
 pub(crate) fn unsent(error: &PublishError) -> Error {
     match error.kind() {
         PublishErrorKind::InvalidSubject => {
@@ -195,6 +263,7 @@ pub(crate) fn unsent(error: &PublishError) -> Error {
     }
 }
 
+/// The client's options. Each callback holds its own reference to the tower.
 fn client_options(
     options: &ConnectionOptions,
     credentials: Credentials,
@@ -228,6 +297,7 @@ fn client_options(
     with_tls(client, &options.tls)
 }
 
+/// Adds the settings for TLS. `first` includes `required`.
 fn with_tls(mut client: ConnectOptions, tls: &Tls) -> ConnectOptions {
     client = client.require_tls(tls.required || tls.first);
     if tls.first {
@@ -242,6 +312,8 @@ fn with_tls(mut client: ConnectOptions, tls: &Tls) -> ConnectOptions {
     client
 }
 
+/// Answers the server's challenge. A failure is stored in the tower, because the client replaces
+/// its text with a general one.
 async fn log_in(
     tower: &Tower,
     credentials: Arc<Credentials>,
@@ -264,6 +336,11 @@ async fn log_in(
 
 /// Runs before each attempt to connect: the only moment to learn why the last one failed, and to
 /// stop the client.
+///
+/// # Panics
+///
+/// It unwinds on purpose if the connection is closed. The panic hook is not called, and only the
+/// client's task ends.
 fn before_attempt(
     tower: &Tower,
     servers: &[async_nats::Server],

@@ -1,4 +1,8 @@
 //! The options of a connection, checked once.
+//!
+//! `Exosuit.Config` fills these in from the host's options and the environment. `check` runs before
+//! the first attempt, so that a typing error is reported at the start and not in a loop of
+//! attempts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,12 +14,30 @@ use crate::error::clip;
 use crate::{Error, Secret};
 
 /// The options of one connection to the lattice.
+///
+/// ```
+/// use std::time::Duration;
+/// use exosuit_lattice::{ConnectionOptions, Credentials, Secret};
+///
+/// let options = ConnectionOptions {
+///     servers: vec!["tls://nats.example.com".to_owned()],
+///     credentials: Credentials::Password {
+///         user: "host".to_owned(),
+///         password: Secret::new("s3cr3t"),
+///     },
+///     ..ConnectionOptions::default()
+/// };
+/// assert_eq!(options.connect_timeout, Duration::from_secs(5));
+/// // No secret is shown.
+/// assert!(!format!("{options:?}").contains("s3cr3t"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionOptions {
     /// The servers; any of them suffices: `nats://host:4222`, `tls://host`, `host:port`. An address
     /// `nats://user:password@host` gives the credentials, if there are no others.
     pub servers: Vec<String>,
-    /// The name of this client in the server's reports.
+    /// The name of this client in the server's reports: the host's name and the purpose of the
+    /// connection.
     pub name: String,
     /// The credentials of this client.
     pub credentials: Credentials,
@@ -23,14 +45,16 @@ pub struct ConnectionOptions {
     pub tls: Tls,
     /// How long to wait before each further attempt.
     pub backoff: Backoff,
-    /// How often a silent server is asked for a sign of life. Two missing answers end the
-    /// connection.
+    /// The interval of the client's pings. Two missing answers end the connection. 10 seconds by
+    /// default.
     pub ping_interval: Duration,
-    /// How long one attempt may take.
+    /// The longest time for one attempt. 5 seconds by default.
     pub connect_timeout: Duration,
 }
 
 /// How the client authenticates itself.
+///
+/// The credentials here win over those in an address. They are used for all servers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Credentials {
     /// Not at all.
@@ -55,7 +79,8 @@ pub enum Credentials {
         /// The password.
         password: Secret,
     },
-    /// A token that all clients share.
+    /// A token that all clients share. In an address it is the user without a password:
+    /// `nats://token@host`.
     Word(Secret),
 }
 
@@ -77,6 +102,16 @@ pub struct Tls {
 /// The delays before further attempts, without an end. This is the one policy of retries in
 /// Exosuit. The first retry comes soon; then the delays double. A jitter of up to a quarter
 /// separates hosts that lost the same server.
+///
+/// With the default, the attempts come after up to 0.1 s, 1 to 1.25 s, 2 to 2.5 s, and so on up to
+/// a minute:
+///
+/// | attempt | delay |
+/// |---|---|
+/// | 1 | 0 to `shortest` / 10 |
+/// | 2 | `shortest`, plus up to a quarter |
+/// | n | `shortest` · 2ⁿ⁻², plus up to a quarter |
+/// | all later ones | at most `longest` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The delay before the second attempt.
@@ -97,6 +132,8 @@ impl Default for Backoff {
 impl Backoff {
     /// The delay before the nth attempt; `random` is between 0 and 1. The first one is short, but
     /// not the same for every host that lost the server.
+    ///
+    /// The doubling stops at four fifths of `longest`, so that the jitter does not exceed it.
     pub(crate) fn delay(self, attempt: usize, random: f64) -> Duration {
         let doublings = u32::try_from(attempt.saturating_sub(2)).unwrap_or(u32::MAX);
         let full = 2u32
@@ -127,6 +164,11 @@ impl Default for ConnectionOptions {
 
 impl ConnectionOptions {
     /// The addresses without the credentials in them, and the credentials.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` for no server, an address that cannot be parsed, a WebSocket scheme, or a
+    /// file of TLS that cannot be opened.
     pub(crate) fn check(&self) -> Result<(Vec<ServerAddr>, Credentials), Error> {
         if self.servers.is_empty() {
             return Err(invalid("servers", "one address at least", "none"));
@@ -150,6 +192,7 @@ impl ConnectionOptions {
 }
 
 impl Tls {
+    /// Opens the files once. The client would report them with each attempt, without their names.
     fn check(&self) -> Result<(), Error> {
         let certificate = self
             .certificate
@@ -170,6 +213,9 @@ impl Tls {
 
 /// An address and the credentials in it. An error does not quote the address, as it may hold a
 /// password.
+///
+/// The credentials are removed from the address that is passed on, so that no log of the client
+/// shows them.
 fn address(text: &str) -> Result<(ServerAddr, Credentials), Error> {
     const EXPECTED: &str = "addresses like nats://host:4222 or tls://host:4222";
     let wrong = |why: String| invalid("servers", EXPECTED, why);
@@ -198,6 +244,8 @@ fn address(text: &str) -> Result<(ServerAddr, Credentials), Error> {
     Ok((plain, credentials))
 }
 
+/// An option that is wrong: its name, what is expected, and what it is. `got` must not hold a
+/// secret.
 pub(crate) fn invalid(
     option: &'static str,
     expected: &'static str,
@@ -210,6 +258,7 @@ pub(crate) fn invalid(
     }
 }
 
+/// A path for an error, clipped.
 pub(crate) fn shown(path: &Path) -> String {
     clip(&path.to_string_lossy())
 }

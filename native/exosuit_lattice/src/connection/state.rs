@@ -1,4 +1,14 @@
 //! The state of a connection, and the notices about it.
+//!
+//! The state answers "is there a connection now". The notices say what happened. A change of state
+//! sends its notice first, under the lock of the state, so the two never contradict each other.
+//!
+//! | call | new state | notice |
+//! |---|---|---|
+//! | `event(Connected)` | `Connected` | `Connected` |
+//! | `lost` | `Connecting(None)` | `Disconnected`, if it was connected |
+//! | `failed` | `Connecting(error)` | `Failed(error)`, if the error is another one |
+//! | `close` | `Closed`, for good | `Closed` |
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,10 +23,12 @@ use crate::error::clip;
 /// How many notices wait for a slow reader; the oldest are dropped first.
 const NOTICES: usize = 256;
 
-/// How often a slow consumer is reported. It may lose thousands of messages a second.
+/// How often a slow consumer is reported. A slow reader may lose thousands of messages a second.
 const SLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether there is a connection.
+///
+/// `Closed` is final: no event changes it any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// There is no connection now. Holds the error of the last attempt.
@@ -46,9 +58,12 @@ pub enum Notice {
     Closed,
 }
 
-/// The callbacks of the client write here, and all others read.
+/// The state and the notices of one connection. The client's callbacks change it, and all others
+/// read.
 pub(crate) struct Tower {
+    /// The present state.
     state: watch::Sender<State>,
+    /// The events. Sending succeeds without receivers, too.
     notices: broadcast::Sender<Notice>,
     /// How often the connection was lost.
     losses: AtomicU64,
@@ -59,6 +74,7 @@ pub(crate) struct Tower {
 }
 
 impl Tower {
+    /// Before the first attempt.
     pub(crate) fn new() -> Self {
         Self {
             state: watch::Sender::new(State::Connecting(None)),
@@ -69,14 +85,17 @@ impl Tower {
         }
     }
 
+    /// The state and its changes.
     pub(crate) fn state(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
 
+    /// The notices from now on.
     pub(crate) fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
     }
 
+    /// Whether messages can be sent now.
     pub(crate) fn is_connected(&self) -> bool {
         *self.state.borrow() == State::Connected
     }
@@ -86,16 +105,22 @@ impl Tower {
         self.losses.load(Ordering::SeqCst)
     }
 
+    /// Whether the connection was closed for good.
     pub(crate) fn is_closed(&self) -> bool {
         *self.state.borrow() == State::Closed
     }
 
     /// Stores the result of preparing the credentials.
+    ///
+    /// `None` if they were fine. The client hides the reason of a failure; `failed` finds it here.
     pub(crate) fn login(&self, outcome: Option<Error>) {
         *self.login.lock() = outcome;
     }
 
     /// An attempt to connect failed; `text` is the client's error.
+    ///
+    /// The error of our own credentials comes first, because the server's text would only say
+    /// "authorization violation".
     pub(crate) fn failed(&self, text: &str) {
         let error = self.login.lock().clone().unwrap_or_else(|| classify(text));
         self.turn(
@@ -104,6 +129,8 @@ impl Tower {
         );
     }
 
+    /// Applies an event of the client. Two kinds are ignored: errors that another event reports,
+    /// and the beginning of a drain.
     pub(crate) fn event(&self, event: Event) {
         match event {
             Event::Connected => self.turn(State::Connected, Notice::Connected),
@@ -121,6 +148,9 @@ impl Tower {
     }
 
     /// The connection was lost, if there was one.
+    ///
+    /// It may be called twice for one loss, by an event and before the next attempt. Only the first
+    /// call counts it.
     pub(crate) fn lost(&self) {
         self.change(
             State::Connecting(None),
@@ -136,6 +166,8 @@ impl Tower {
     }
 
     /// A subscription was too slow.
+    ///
+    /// At most one notice a second.
     pub(crate) fn slow(&self) {
         let mut told = self.slow.lock();
         if told.is_none_or(|at| at.elapsed() >= SLOW_EVERY) {
@@ -144,10 +176,13 @@ impl Tower {
         }
     }
 
+    /// Closes it for good. The client is ended by others.
     pub(crate) fn close(&self) {
         self.turn(State::Closed, Notice::Closed);
     }
 
+    /// Changes the state, unless it is closed or the same. An attempt that fails in the same way is
+    /// therefore reported once.
     fn turn(&self, to: State, notice: Notice) {
         self.change(to, notice, |state, to| {
             !matches!(state, State::Closed) && state != to
@@ -167,12 +202,15 @@ impl Tower {
         });
     }
 
+    /// Sends a notice.
     fn tell(&self, notice: Notice) {
         // Nobody may be listening.
         let _ = self.notices.send(notice);
     }
 }
 
+/// The kind of a failed attempt. The client has only a text, so words decide: a text that is not
+/// recognized is `Unreachable`.
 fn classify(text: &str) -> Error {
     let lower = text.to_lowercase();
     if lower.contains("authorization violation") || lower.contains("authentication") {
@@ -187,6 +225,8 @@ fn classify(text: &str) -> Error {
     }
 }
 
+/// The error of a message of the server. "Authentication expired" is how it ends a connection whose
+/// token ran out.
 fn refusal(error: &ServerError) -> Error {
     match error {
         ServerError::AuthorizationViolation => Error::Unauthorized,

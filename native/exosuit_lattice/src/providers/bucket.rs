@@ -1,4 +1,15 @@
 //! One bucket. Each value is a message of a stream, and a change replaces only the message that was read.
+//!
+//! | operation | request | a missing bucket |
+//! |---|---|---|
+//! | `get` | the last message of the subject | is empty |
+//! | `put` | a message with the expected revision | is created |
+//! | `delete` | deletes that message | has nothing to delete |
+//! | `keys`, `sweep` | a consumer of headers | is empty |
+//!
+//! `put` and `delete` answer `Written::Behind` if the key has another revision by now. The store in
+//! `exosuit_capabilities` then reads and decides again. So two hosts that increment one counter
+//! lose nothing.
 
 use std::sync::Arc;
 
@@ -14,10 +25,12 @@ use crate::StreamLimits;
 /// The header with the revision that a value must replace.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
-/// A bucket of a provider. The first value creates it.
+/// A bucket of a provider. The stream is created by the first write, so that a store that is only
+/// read costs nothing.
 pub(super) struct ProviderBucket(Arc<BucketStream>);
 
 impl ProviderBucket {
+    /// Sends no request.
     pub(super) fn new(jetstream: JetStream, name: &str, limits: StreamLimits) -> Self {
         Self(Arc::new(BucketStream::new(jetstream, name, limits)))
     }

@@ -12,10 +12,10 @@ use super::jetstream::{
 use crate::limits::OF_PROVIDER;
 use crate::{Error, StreamLimits};
 
-/// When a value expires, in milliseconds since 1970.
+/// The header with the time when a value expires, in milliseconds since 1970.
 pub(super) const EXPIRES: &str = "Exosuit-Expires";
 
-/// The key, if it cannot be read from the subject.
+/// The header with the key, in base64, if its subject is a hash.
 pub(super) const KEY: &str = "Exosuit-Key";
 
 /// The stream of one bucket.
@@ -26,8 +26,9 @@ pub(super) struct BucketStream {
     prefix: String,
 }
 
-/// The stream is like a bucket of wasmCloud hosts, with two differences. Messages can be deleted, so that
-/// deleted values take no room. Only the leader is read, so that a read returns the last written value.
+/// The settings of the stream. They are those of a bucket of other hosts, but for two. Messages can
+/// be deleted, so that deleted keys take no room. Only the leader is read, so that a read sees the
+/// last write.
 fn config(name: &str, limits: StreamLimits) -> Config {
     Config {
         name: format!("KV_{name}"),
@@ -43,6 +44,7 @@ fn config(name: &str, limits: StreamLimits) -> Config {
 }
 
 impl BucketStream {
+    /// Sends no request.
     pub(super) fn new(jetstream: JetStream, name: &str, limits: StreamLimits) -> Self {
         Self {
             jetstream,
@@ -52,14 +54,18 @@ impl BucketStream {
         }
     }
 
+    /// The name of the stream.
     pub(super) fn stream(&self) -> &str {
         &self.config.name
     }
 
+    /// The subject of a key.
     pub(super) fn subject(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
+    /// The value of a key with its revision. A missing key or bucket is an empty value with
+    /// revision 0.
     pub(super) async fn get(&self, key: &str) -> Result<Kept, Error> {
         let subject = self.subject(key);
         match self.jetstream.last(self.stream(), &subject).await? {
@@ -74,6 +80,9 @@ impl BucketStream {
         }
     }
 
+    /// Writes a value in place of the expected revision, which is in the headers. If nobody
+    /// answers, the bucket does not exist: it is created, and the write is sent again. That is
+    /// safe, as nobody took the first one.
     pub(super) async fn put(
         &self,
         key: &str,
@@ -100,6 +109,8 @@ impl BucketStream {
         }
     }
 
+    /// Deletes the message of this revision. If it is gone, another host was faster:
+    /// `Written::Behind`.
     pub(super) async fn delete(&self, revision: u64) -> Result<Written, Error> {
         match self.jetstream.delete(self.stream(), revision).await? {
             Ok(_) => Ok(Written::Done),
@@ -113,6 +124,7 @@ impl BucketStream {
         }
     }
 
+    /// Creates the stream. Two hosts may do so at once.
     async fn make(&self) -> Result<(), Error> {
         match self.jetstream.create(&self.config).await? {
             // An existing stream with other settings is used as it is.
@@ -127,6 +139,8 @@ impl BucketStream {
     }
 }
 
+/// Whether the stream has reached its size limit. The server has one code for all reasons, so the
+/// description decides.
 fn is_full(refused: &Refused) -> bool {
     refused.err_code == NOT_STORED && refused.description.contains("maximum bytes")
 }

@@ -14,17 +14,24 @@ use serde_json::json;
 
 use crate::{Bus, Error};
 
-/// How long an answer of the servers may take.
+/// The longest wait for an answer of the servers. A write without an answer may have happened;
+/// revisions tell.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Codes of the servers.
+/// There is no message on this subject. A read answers "no value".
 pub(super) const NO_MESSAGE: u64 = 10_037;
+/// There is no message with this number: it was deleted or replaced.
 pub(super) const NO_SEQUENCE: u64 = 10_043;
+/// The message could not be deleted, for example because it is gone.
 pub(super) const DELETE_FAILED: u64 = 10_057;
+/// Another host made the stream, with other settings.
 pub(super) const STREAM_EXISTS: u64 = 10_058;
+/// The bucket does not exist.
 pub(super) const NO_STREAM: u64 = 10_059;
-/// Servers from 2.11 on send the second code for streams with replicas.
+/// The key has another revision than expected. The second code comes from servers of 2.11 on, for
+/// streams with replicas.
 pub(super) const WRONG_SEQUENCES: [u64; 2] = [10_071, 10_164];
+/// The message was not stored. The description says why: that the stream is full, among others.
 pub(super) const NOT_STORED: u64 = 10_077;
 
 /// The streams of the servers, or of a domain among them.
@@ -34,7 +41,7 @@ pub(super) struct JetStream {
     domain: Option<String>,
 }
 
-/// A message of a stream.
+/// A message of a stream, with headers and data in base64.
 #[derive(Debug, Deserialize)]
 pub(super) struct Stored {
     pub(super) seq: u64,
@@ -49,14 +56,15 @@ struct Got {
     message: Stored,
 }
 
-/// The acknowledgement of a message.
+/// The answer to a request that was carried out. Its fields do not matter here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Acknowledged {}
 
-/// The answer of the servers: a result, or a refusal with its reason.
+/// The answer of the servers: the result, or their refusal. A lost connection and a timeout are
+/// errors of the request instead.
 pub(super) type Answered<T> = Result<T, Refused>;
 
-/// The reason why the servers refuse a request.
+/// A refusal of the servers. Its code decides what to do, and its description is for people.
 #[derive(Debug, Deserialize)]
 pub(super) struct Refused {
     #[serde(default)]
@@ -77,10 +85,12 @@ impl JetStream {
         Self { bus, domain }
     }
 
+    /// The connection for control.
     pub(super) fn bus(&self) -> &Bus {
         &self.bus
     }
 
+    /// The client's view of the streams, for consumers.
     pub(super) fn context(&self) -> async_nats::jetstream::Context {
         self.bus.connection().jetstream(self.domain.as_deref())
     }
@@ -106,7 +116,8 @@ impl JetStream {
         self.api("STREAM.MSG.DELETE", stream, &question).await
     }
 
-    /// Creates a stream. If an equal stream exists, this is not an error.
+    /// Creates a stream. A stream with the same settings is a success, one with others is
+    /// `STREAM_EXISTS`.
     pub(super) async fn create(&self, config: &Config) -> Result<Answered<Acknowledged>, Error> {
         let question = serde_json::to_value(config);
         let question = question.map_err(|error| Error::store("make the bucket", &error))?;
@@ -128,6 +139,7 @@ impl JetStream {
         self.ask(&subject, headers, value).await
     }
 
+    /// Sends a request of the API about one stream.
     async fn api<T: DeserializeOwned>(
         &self,
         what: &str,
@@ -139,6 +151,8 @@ impl JetStream {
         self.ask(&subject, HeaderMap::new(), question).await
     }
 
+    /// Sends a message and decodes the answer. An answer that is not JSON of the expected form is
+    /// `Malformed`, without its text.
     async fn ask<T: DeserializeOwned>(
         &self,
         subject: &str,
@@ -158,6 +172,7 @@ impl JetStream {
         }
     }
 
+    /// The subject of the API, in the domain if there is one.
     fn prefix(&self) -> String {
         match &self.domain {
             Some(domain) => format!("$JS.{domain}.API"),
@@ -167,7 +182,7 @@ impl JetStream {
 }
 
 impl Stored {
-    /// The value. `None` if this message marks a deletion.
+    /// The value. `None` if the message marks a deletion by another client.
     pub(super) fn value(&self) -> Result<Option<Bytes>, Error> {
         if self.is_deletion() {
             return Ok(None);
@@ -177,7 +192,8 @@ impl Stored {
         Ok(Some(value.into()))
     }
 
-    /// Other programs delete a key by a message that marks the deletion.
+    /// Whether the message marks a deletion. We delete messages instead; other clients of the
+    /// bucket write a marker.
     fn is_deletion(&self) -> bool {
         let headers = data_encoding::BASE64.decode(self.hdrs.as_bytes());
         let headers = headers.unwrap_or_default();
@@ -190,6 +206,7 @@ impl Stored {
 }
 
 impl Refused {
+    /// The refusal as an error of the store.
     pub(super) fn error(&self, doing: &'static str) -> Error {
         Error::store(doing, &self.description)
     }

@@ -1,4 +1,9 @@
 //! Lists a bucket. Reads only headers, so the size of the values does not matter.
+//!
+//! A listing needs every message of a filter, and JetStream has no request for that. So it makes a
+//! consumer that sends headers only, reads it to its end, and deletes it. The cost grows with the
+//! number of keys in the space, not with their sizes. The memory is bounded by the number of keys
+//! that are wanted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +19,16 @@ use super::bucket_stream::{BucketStream, EXPIRES, KEY};
 use super::names;
 use crate::Error;
 
-/// How many values one sweep deletes: the next one takes the rest.
+/// The number of values that one sweep deletes. The next sweep takes the rest.
 const MAX_SWEPT: usize = 4_096;
 
-/// The time in which a server must send the next message.
+/// The longest wait for the next message of a listing.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The first keys of a space that follow this key.
+/// The first `most` keys of a space after `after`, in the order of their bytes.
+///
+/// All keys of the space are read, and the smallest ones kept. Expired keys are among them, with
+/// the time of their expiry.
 pub(super) async fn keys(
     bucket: &BucketStream,
     space: &str,
@@ -45,7 +53,8 @@ pub(super) async fn keys(
     Ok(keys.into_iter().map(listed).collect())
 }
 
-/// Deletes expired values. Returns whether any value is left that will expire.
+/// Deletes values that have expired. Returns whether a value is left that will expire, so that the
+/// caller knows when to sweep again.
 pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error> {
     let mut outdated = Vec::new();
     let mut is_any_left = false;
@@ -67,7 +76,12 @@ pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error
     Ok(is_any_left)
 }
 
-/// Reads all present values.
+/// Passes each message of a filter to `see`, without its value. Ends with the last one that was
+/// there at the beginning.
+///
+/// # Errors
+///
+/// `Store` if the server sends nothing for 5 seconds, `ConnectionLost`.
 async fn read_all(
     bucket: &BucketStream,
     filter: &str,
@@ -106,7 +120,7 @@ async fn read_all(
     connection.unless_lost(reading).await
 }
 
-/// `None` if the bucket does not exist yet.
+/// The consumer of a listing. `None` if there is no bucket yet.
 async fn consumer(
     bucket: &BucketStream,
     stream: &stream::Stream<()>,
@@ -132,19 +146,23 @@ async fn consumer(
     }
 }
 
+/// A failed listing.
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::store("list the keys", &error)
 }
 
+/// When a value expires, in milliseconds since 1970; 0 for never.
 fn expires(message: &Message) -> u64 {
     let expires = header(message, EXPIRES).and_then(|text| text.parse().ok());
     expires.unwrap_or(0)
 }
 
+/// A header of a message.
 fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     Some(message.headers.as_ref()?.get(name)?.as_str())
 }
 
+/// Whether another client marked the key as deleted.
 fn is_deletion(headers: &HeaderMap) -> bool {
     let operation = headers.get("KV-Operation");
     operation.is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))

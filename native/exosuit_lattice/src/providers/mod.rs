@@ -3,6 +3,19 @@
 //! - [`ProviderLattice`]: messages over the connection for calls, buckets over that for control.
 //! - `bucket`: one bucket. `listing`: its keys. `jetstream`: requests to the servers, and
 //!   their answers. `names`: names of buckets and keys for NATS.
+//!
+//! A provider in `exosuit_capabilities` knows only the trait `Lattice` of `exosuit_core`. So the
+//! key-value store and messaging need no NATS in their tests, and a host without a lattice passes
+//! none.
+//!
+//! | call of a provider | goes over | waits for |
+//! |---|---|---|
+//! | `publish` | the connection for calls | room in the client's queue |
+//! | `request` | the connection for calls | an answer, until its deadline |
+//! | `subscribe` | the connection for calls | nothing |
+//! | a bucket's operations | the connection for control | the server, 5 s at most |
+//!
+//! Subjects of the lattice itself are kept from actors by the provider, which reads `reserved`.
 
 mod bucket;
 mod bucket_stream;
@@ -20,19 +33,23 @@ use crate::{Bus, StreamLimits, bus};
 use bucket::ProviderBucket;
 use jetstream::JetStream;
 
-/// The lattice as built-in providers use it: messages, and buckets of their own.
+/// The lattice as built-in providers use it: messages, and buckets of their own. One per host,
+/// shared by all providers.
 pub struct ProviderLattice {
+    /// Messages of actors.
     calls: Bus,
+    /// Requests about streams.
     control: Bus,
     lattice: Id,
     domain: Option<String>,
+    /// Prefixes of subjects, besides those that messaging reserves anyway.
     reserved: Vec<String>,
     replicas: usize,
 }
 
 impl ProviderLattice {
-    /// This lattice. Messages use the connection for calls. Buckets use the connection for control, and
-    /// this domain of `JetStream`.
+    /// The lattice for the providers of a host. Messages go over `calls`, buckets are asked for
+    /// over `control`, in this domain of its streams.
     pub fn new(calls: Bus, control: Bus, lattice: Id, domain: Option<String>) -> Self {
         Self {
             calls,
@@ -44,15 +61,15 @@ impl ProviderLattice {
         }
     }
 
-    /// Sets the number of servers for buckets whose provider does not set it.
+    /// Sets the number of servers that keep a bucket whose provider does not say its own.
     #[must_use]
     pub fn replicated(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
         self
     }
 
-    /// Denies actors further subjects, and all subjects that begin with them: those of a control
-    /// interface or a policy service with an unusual prefix.
+    /// Reserves further subjects, each with all subjects that begin with it: those of a control
+    /// interface or a policy service at an unusual place. Actors may not publish there.
     #[must_use]
     pub fn reserve(mut self, subjects: impl IntoIterator<Item = String>) -> Self {
         self.reserved.extend(subjects);

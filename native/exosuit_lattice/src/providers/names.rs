@@ -1,19 +1,25 @@
 //! Converts names of buckets and keys, which may be any text, to names that NATS accepts.
+//!
+//! Names of actors' keys are any text, and a subject has tokens of few characters between dots. So
+//! a token encodes each byte that is not a letter, a digit, `-` or `_` as `=` and two hexadecimal
+//! digits. The encoding is one to one, and a listing can decode it. A text that is too long for a
+//! subject is hashed instead. Then the key itself is kept in a header of the value.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use exosuit_core::{Id, Place};
 use sha2::{Digest, Sha256};
 
-/// The longest text that stands for itself. A subject must fit on a line of 4096 bytes, more than
-/// once, and the name of a stream into 255.
+/// The longest token that stands for itself, in bytes. A subject must fit on a line of 4,096 bytes,
+/// more than once.
 const MAX_TOKEN: usize = 256;
+/// The longest name of a bucket that stands for itself. The name of a stream has 255 bytes at most.
 const MAX_BUCKET: usize = 200;
 
 /// The start of the token for a text that is too long. No other token begins like that.
 const HASHED: &str = "==";
 
-/// The bucket of this name in this lattice. The results differ for different arguments: the name of a
-/// lattice has no `_`, so the first `_` ends it.
+/// The name of a provider's bucket in a lattice. No two pairs have the same name: `_` in the name
+/// of the lattice is written as `-u` and `-` as `--`, so the first `_` ends it.
 pub(super) fn bucket(lattice: &Id, name: &Id) -> String {
     let lattice = lattice.as_str().replace('-', "--").replace('_', "-u");
     let full = format!("{lattice}_{name}");
@@ -24,12 +30,14 @@ pub(super) fn bucket(lattice: &Id, name: &Id) -> String {
     }
 }
 
-/// The key in the bucket: a token for the space, one for the key in it.
+/// The key in the bucket: a token for the space, a dot, and a token for the key. So one wildcard
+/// finds all keys of a space.
 pub(super) fn key(place: &Place) -> String {
     format!("{}.{}", token(&place.space), token(&place.key))
 }
 
-/// One token of a subject for any text. Letters, digits, `-` and `_` stay, and all other characters become codes.
+/// The token of a text: its ASCII letters, digits, `-` and `_`, and the code of each other byte.
+/// The empty text is `=`.
 pub(super) fn token(text: &str) -> String {
     let mut token = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -46,14 +54,15 @@ pub(super) fn token(text: &str) -> String {
     }
 }
 
-/// The form of a key that must be kept beside its value, because its token does not tell it.
+/// The text to keep in a header, if the token is a hash. In base64, because a header is one line of
+/// ASCII.
 pub(super) fn hidden(key: &str) -> Option<String> {
     token(key)
         .starts_with(HASHED)
         .then(|| BASE64URL_NOPAD.encode(key.as_bytes()))
 }
 
-/// The text of a token, or the key that is stored beside the value. `None` for a token of another program.
+/// The text of a token. `None` for a token that no Exosuit wrote, which a listing skips.
 pub(super) fn text(token: &str, hidden: Option<&str>) -> Option<String> {
     if token.starts_with(HASHED) {
         let text = BASE64URL_NOPAD.decode(hidden?.as_bytes()).ok()?;
@@ -72,6 +81,7 @@ pub(super) fn text(token: &str, hidden: Option<&str>) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
+/// SHA-256 in lower-case hexadecimal: collisions need not be expected.
 fn hash(text: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(text))
 }

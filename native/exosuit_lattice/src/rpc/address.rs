@@ -10,6 +10,12 @@
 //!
 //! The first two are those of the OTP era. A key id is that of a cluster's seed in this lattice, see `mac`. A host
 //! with another seed, or an older one, does not listen there, and a caller learns that there is no responder.
+//!
+//! # Which subject a call takes
+//!
+//! A payload of bytes to a public key takes the subject of the OTP era, because the host that has
+//! the key may be of that era. Everything else takes Exosuit's own subject: ids, and payloads that
+//! those hosts cannot decode. Each host of Exosuit listens on both.
 
 use exosuit_claims::invocation::Entity;
 use exosuit_claims::{KeyKind, PublicKey};
@@ -21,12 +27,12 @@ use super::content::Form;
 use super::mac::{KeyId, MacKeys};
 use crate::Error;
 
-/// Where a call goes.
+/// The target of a call between hosts, and the subject that it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// To an actor by its public key, as wasmCloud hosts call it.
+    /// An actor by its public key, on the subject of the OTP era.
     Actor(Id),
-    /// To a provider by its public key, as wasmCloud hosts call it.
+    /// A provider by its public key, on the subject of the OTP era.
     Provider {
         /// `V…`.
         id: Id,
@@ -35,18 +41,17 @@ pub enum Address {
         /// The name of the link.
         link: LinkName,
     },
-    /// To the actor or provider with this name (an id or a key), on Exosuit's own subject.
+    /// An actor or provider by id or key, on Exosuit's own subject.
     Named {
         /// The name.
         name: Id,
-        /// The contract and the name of the link, if the call goes through a link.
+        /// The contract and link of a call through a link.
         through: Option<(Contract, LinkName)>,
     },
 }
 
 impl Address {
-    /// Uses the address of wasmCloud hosts if the target has a key and the payload is bytes, because the target
-    /// may run on such a host.
+    /// The address for a destination. The subject of the OTP era is taken wherever it will do.
     pub(super) fn of(destination: Destination, payload: &Payload) -> Self {
         let is_bytes = matches!(payload, Payload::Bytes(_));
         let kind = |name: &Id| KeyKind::of_key(name.as_str()).filter(|_| is_bytes);
@@ -74,7 +79,7 @@ impl Address {
         }
     }
 
-    /// How the target is called on the wire.
+    /// The target in the signed part of the call.
     pub(super) fn entity(&self) -> Entity {
         match self {
             Self::Actor(id)
@@ -103,7 +108,7 @@ impl Address {
         mac_subject(lattice, self.name(), key)
     }
 
-    /// How payloads are written there.
+    /// How payloads are encoded there.
     pub(super) fn form(&self) -> Form {
         match self {
             Self::Actor(_) | Self::Provider { .. } => Form::Plain,
@@ -119,7 +124,8 @@ impl Address {
     }
 }
 
-/// A thing that can be called here, by one of its names on one subject.
+/// One name of an actor or provider on this host, in one form: one subscription for signed calls,
+/// and for the tagged form one for each MAC key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     name: Id,
@@ -127,7 +133,7 @@ pub struct Served {
     callee: Callee,
 }
 
-/// A target by its id on this host.
+/// The actor or provider, by its id on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Callee {
     Actor(Id),
@@ -135,7 +141,18 @@ enum Callee {
 }
 
 impl Served {
-    /// All names and subjects by which a target can be called from the lattice.
+    /// Everything by which an actor or a provider can be called from the lattice: its id and its
+    /// key in the tagged form, and its key in the plain form.
+    ///
+    /// ```
+    /// use exosuit_core::{Id, Local};
+    /// use exosuit_lattice::Served;
+    ///
+    /// let id = Id::parse("echo")?;
+    /// let unsigned = Local { id: id.clone(), key: None, contracts: None };
+    /// assert_eq!(Served::all(&unsigned).len(), 1);
+    /// # Ok::<(), exosuit_core::InvalidName>(())
+    /// ```
     pub fn all(local: &Local) -> Vec<Self> {
         let callee = match &local.contracts {
             None => Callee::Actor(local.id.clone()),
@@ -172,7 +189,7 @@ impl Served {
         }
     }
 
-    /// The subjects of calls with a MAC, for each of the host's keys and each name.
+    /// The subjects of calls with a MAC: one for each key of the host. None for the plain form.
     pub(super) fn mac_subjects(&self, lattice: &Id, keys: &MacKeys) -> Vec<String> {
         match self.form {
             Form::Tagged => keys
@@ -183,7 +200,8 @@ impl Served {
         }
     }
 
-    /// The group of the hosts that serve the same target. One of them gets each call.
+    /// The queue group. All hosts that serve the same name are in one, and one of them gets each
+    /// call.
     pub(super) fn group(&self, lattice: &Id) -> String {
         match (self.form, &self.callee) {
             (Form::Plain, Callee::Provider(_)) => "rpc".to_owned(),
@@ -201,7 +219,11 @@ impl Served {
         &self.name
     }
 
-    /// The target of a call that arrived on this subject, from the target in the call.
+    /// The target of a call that came by this subject. The signed target must fit the subject.
+    ///
+    /// # Errors
+    ///
+    /// `Misdirected`, `Malformed` for a contract or link that is not valid.
     pub(super) fn target(&self, subject: &str, called: &Entity) -> Result<Target, Error> {
         let misdirected = || Error::Misdirected {
             claimed: crate::error::clip(&called.url()),
@@ -231,8 +253,12 @@ impl Served {
     }
 }
 
-/// The name of a caller of this host on the wire: its key, if it has one. Also returns the id that is
-/// sent with the key.
+/// A caller of this host for the signed part: by its key, if it has one, and the id that goes along
+/// with the key.
+///
+/// # Errors
+///
+/// `Malformed`, for a caller of another host, and for an actor whose name is the key of a host.
 pub(super) fn of_origin<'a>(
     origin: &'a Origin,
     key: Option<&'a Id>,
@@ -260,9 +286,10 @@ pub(super) fn of_origin<'a>(
     Ok((entity, (name != id).then_some(id)))
 }
 
-/// The origin on this host for a caller from the lattice, with its signed id.
+/// The caller in a call from the lattice, with the id that was signed for it.
 ///
-/// A call of another host counts as one of this host, because both sign by the same clusters.
+/// A call in the name of another host is a host call here: both sign by the same clusters, so the
+/// other host could sign for any actor anyway.
 pub(super) fn origin_of(called: &Entity, id: Option<&str>) -> Result<Origin, Error> {
     if is_host(called) {
         return Ok(Origin::Host);
@@ -286,10 +313,12 @@ pub(super) fn origin_of(called: &Entity, id: Option<&str>) -> Result<Origin, Err
     Ok(Origin::Elsewhere(Remote { id, key, through }))
 }
 
+/// The subject of calls with a MAC to a name.
 fn mac_subject(lattice: &Id, name: &Id, key: KeyId) -> String {
     format!("exosuit.rpc.{lattice}.{name}.mac.{key}")
 }
 
+/// Whether this is the key of a host. Only a text that begins with its letter is parsed.
 fn is_host(called: &Entity) -> bool {
     // Only what begins with its letter is worth the parsing.
     called.contract.is_empty()
@@ -298,11 +327,13 @@ fn is_host(called: &Entity) -> bool {
         && KeyKind::of_key(&called.public_key) == Some(KeyKind::Server)
 }
 
+/// The contract and link of a provider's call.
 fn through(called: &Entity) -> Result<(Contract, LinkName), InvalidName> {
     let contract = Contract::parse(&called.contract)?;
     Ok((contract, LinkName::parse(&called.link)?))
 }
 
+/// An entity that is called or calls through a link.
 fn entity(name: &Id, contract: &Contract, link: &LinkName) -> Entity {
     Entity {
         public_key: name.to_string(),

@@ -1,4 +1,11 @@
 //! How many calls from the lattice run and wait on this host, and how much memory they may take.
+//!
+//! Two semaphores: `present` for calls that run or wait, `running` for those that run. A call takes
+//! `present` without waiting, and waits for `running`. So the queue has a length, and a flood is
+//! refused by one atomic operation.
+//!
+//! Calls that are nested in others take no turn of `running`. A host whose 256 calls each call
+//! another actor over the lattice, and back, would otherwise wait for itself.
 
 use std::sync::Arc;
 
@@ -8,10 +15,12 @@ use super::CallOptions;
 use super::memory::{Memory, Room};
 use crate::Error;
 
-/// The slots of calls. A call without a slot is refused at once: no queue grows without a bound.
+/// The slots of calls from outside. One for a host, whatever it serves.
 pub(super) struct Admission {
     running: Arc<Semaphore>,
+    /// As many permits as calls may run and wait.
     present: Arc<Semaphore>,
+    /// Of messages and of payloads that were fetched or unpacked.
     memory: Memory,
 }
 
@@ -23,6 +32,7 @@ pub(super) struct CallSlot {
 }
 
 impl Admission {
+    /// All slots are free.
     pub(super) fn new(options: &CallOptions) -> Self {
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
@@ -34,6 +44,10 @@ impl Admission {
     }
 
     /// Takes a slot for a call of this size, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded`, if there is no slot, or no memory for the message.
     pub(super) fn enter(&self, bytes: usize) -> Result<CallSlot, Error> {
         let present = Arc::clone(&self.present)
             .try_acquire_owned()
@@ -53,6 +67,8 @@ impl Admission {
 
 impl CallSlot {
     /// Waits until the call may run. The first to wait runs first.
+    ///
+    /// The deadline of the call bounds the wait, see `bounded` in `serving`.
     pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         let turn = Arc::clone(&self.running).acquire_owned().await;
         turn.expect("the semaphore is never closed")

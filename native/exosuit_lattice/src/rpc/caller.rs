@@ -15,11 +15,30 @@ use super::headers::Trace;
 use super::mac::MacKeys;
 use crate::{Error, new_id, now};
 
-/// Makes calls with a MAC and reads their answers, without sending them: for benchmarks and tests.
+/// Makes calls with a MAC and reads their answers, without sending them: for benchmarks, and for
+/// tests that send wrong or old messages.
+///
+/// ```
+/// use std::time::Duration;
+/// use exosuit_claims::invocation::Entity;
+/// use exosuit_claims::{KeyKind, KeyPair};
+/// use exosuit_core::Id;
+/// use exosuit_lattice::MacCaller;
+///
+/// let (lattice, name) = (Id::parse("default")?, Id::parse("echo")?);
+/// let caller = MacCaller::new(&lattice, &KeyPair::generate(KeyKind::Cluster));
+/// assert!(caller.subject(&name).starts_with("exosuit.rpc.default.echo.mac."));
+///
+/// let (origin, target) = (Entity::actor("me"), Entity::actor("echo"));
+/// let request = caller.request(origin, target, "Echo.Say", b"hello", Duration::from_secs(1));
+/// // A message without the right MAC is no answer.
+/// assert!(request.read(request.message()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct MacCaller {
     keys: MacKeys,
     lattice: Id,
-    /// Milliseconds.
+    /// How far its clock is ahead of ours, in milliseconds; negative if it is behind.
     ahead: i64,
 }
 
@@ -30,7 +49,7 @@ pub struct MacRequest {
 }
 
 impl MacCaller {
-    /// For this lattice, with the seed of this cluster.
+    /// Calls in this lattice, with the seed of this cluster.
     pub fn new(lattice: &Id, cluster: &KeyPair) -> Self {
         Self {
             keys: MacKeys::new(lattice, [cluster]),
@@ -39,7 +58,7 @@ impl MacCaller {
         }
     }
 
-    /// The same with a clock that is so many milliseconds ahead of ours, or behind.
+    /// The same with a clock that is this many milliseconds ahead of ours, or behind.
     #[must_use]
     pub fn ahead(self, milliseconds: i64) -> Self {
         Self {
@@ -48,7 +67,8 @@ impl MacCaller {
         }
     }
 
-    /// The subject of such calls to this name.
+    /// The subject of calls with a MAC to this name. It has the id of the seed's key in this
+    /// lattice.
     pub fn subject(&self, name: &Id) -> String {
         let to = Address::Named {
             name: name.clone(),
@@ -57,7 +77,7 @@ impl MacCaller {
         to.mac_subject(&self.lattice, self.keys.own(now()).id)
     }
 
-    /// A call of bytes, made now.
+    /// A call with a payload of bytes. `left` is the time that its caller waits.
     pub fn request(
         &self,
         origin: Entity,
@@ -91,7 +111,11 @@ impl MacRequest {
         &self.message
     }
 
-    /// Decodes an answer to this request: bytes, or the error.
+    /// Verifies and decodes an answer to this request.
+    ///
+    /// # Errors
+    ///
+    /// `WrongMac` for any other message, `Remote` or `Stale` for an error of the host.
     pub fn read(&self, answer: &Bytes) -> Result<Bytes, Error> {
         if !self.sent.is_answered_by(answer) {
             return Err(Error::WrongMac(

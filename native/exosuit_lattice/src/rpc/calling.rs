@@ -38,17 +38,20 @@ const TRIES: u32 = 4;
 /// differ by less.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A call to another host.
+/// A call to another host, before it is encoded. It may be encoded several times.
 pub(super) struct Outgoing<'a> {
     pub(super) to: &'a Address,
     pub(super) origin: &'a Origin,
+    /// The public key of the origin, if it has one besides its id.
     pub(super) key: Option<&'a Id>,
     pub(super) operation: &'a str,
+    /// The payload in tagged form, see `content`.
     pub(super) payload: &'a Bytes,
     pub(super) context: Context,
 }
 
-/// The data that verifies the answer to a request.
+/// The data that verifies the answer to a request. Only the host that sent the request, and those
+/// with the seed, can compute it.
 #[derive(Clone)]
 pub(super) struct Sent {
     keys: Arc<EpochKeys>,
@@ -56,6 +59,8 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    /// Whether a message is an authentic answer to this request. It runs in the task of all
+    /// answers, and takes microseconds.
     pub(super) fn is_answered_by(&self, message: &Bytes) -> bool {
         let Ok(answer) = Answer::decode(message) else {
             return false;
@@ -69,6 +74,9 @@ impl Sent {
 }
 
 /// Probes in the background whether a host accepts calls to this name with a MAC, if it is time to.
+///
+/// The probe is a task of its own, which ends within 5 seconds. Its result changes `mac_names`
+/// only.
 pub(super) fn probe(shared: &Arc<CallsState>, to: &Address, origin: &Origin, key: Option<&Id>) {
     if !shared.mac_names.should_probe(to.name()) {
         return;
@@ -95,6 +103,9 @@ pub(super) fn probe(shared: &Arc<CallsState>, to: &Address, origin: &Origin, key
 
 impl CallsState {
     /// Calls with a MAC, and decodes the reply.
+    ///
+    /// "No responders" and a timeout make the name doubted. They do not end its use of MACs, as
+    /// both can be caused by others.
     pub(super) async fn exchange_by_mac(&self, call: &Outgoing<'_>) -> Result<Reply, Error> {
         match self.call_by_mac(call).await {
             Ok(bytes) => Form::Tagged.read_reply(&bytes),
@@ -108,6 +119,9 @@ impl CallsState {
 
     /// Calls with a MAC, and returns the payload of the answer. A probe ends with its answer or its
     /// deadline; a call also ends with "no responders".
+    ///
+    /// `Stale` comes from a host that started at about the time of the request. Each attempt has a
+    /// new id and a new time; the pauses are 0, 100 and 150 ms. In all, four attempts are made.
     pub(super) async fn call_by_mac(&self, call: &Outgoing<'_>) -> Result<Bytes, Error> {
         if call.operation.len() > MAX_NAME {
             let why = format!("the operation has more than {MAX_NAME} bytes");
@@ -131,6 +145,8 @@ impl CallsState {
         }
     }
 
+    /// One attempt: stores a large payload, sends the request, verifies the answer, and compares
+    /// the clocks.
     async fn try_by_mac(&self, call: &Outgoing<'_>, hash: Hash) -> Result<Bytes, Error> {
         let request = self.request_by_mac(call, hash)?;
         let name = id_text(&request.id);
@@ -151,6 +167,7 @@ impl CallsState {
         self.result_by_mac(&name, answer).await
     }
 
+    /// The header of the request. Its time and id are new at each attempt.
     fn request_by_mac(&self, call: &Outgoing<'_>, hash: Hash) -> Result<Request, Error> {
         let (origin, origin_id) = address::of_origin(call.origin, call.key, &self.options.host)?;
         Ok(Request {
@@ -168,6 +185,11 @@ impl CallsState {
         })
     }
 
+    /// Sends the message and waits for an answer with the right MAC. Others are counted as forged
+    /// and ignored.
+    ///
+    /// A probe ignores "no responders", because anyone can forge that, and would make the sender
+    /// believe that no host has the key.
     async fn ask_by_mac(
         &self,
         call: &Outgoing<'_>,
@@ -195,6 +217,7 @@ impl CallsState {
         Ok(answer.await?.payload)
     }
 
+    /// The payload of an authentic answer, here or in the object store, with its hash checked.
     async fn result_by_mac(&self, name: &str, answer: Received<Answer>) -> Result<Bytes, Error> {
         let said = &answer.said;
         result(said)?;
@@ -209,11 +232,14 @@ impl CallsState {
     }
 }
 
+/// Encodes a request with its MAC. Returns what verifies its answer.
 pub(super) fn seal(request: &Request, keys: Arc<EpochKeys>, payload: &[u8]) -> (Bytes, Sent) {
     let (message, mac) = request.encode(&keys, payload);
     (message, Sent { keys, mac })
 }
 
+/// The error of an answer, if it is one. `stale` is an error of its own, as the caller repeats the
+/// call.
 pub(super) fn result(answer: &Answer) -> Result<(), Error> {
     match &answer.error {
         None => Ok(()),

@@ -1,4 +1,7 @@
 //! The calls of one host to others: signs them or adds a MAC, sends them, and decodes the answers.
+//!
+//! Calls in the other direction are in `serving`. Both share one `CallsState`, so that the guard,
+//! the memory and the counters are those of the host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,12 +30,17 @@ use super::wire::{Invocation, Response};
 use crate::replies::Replies;
 use crate::{Connection, Error, new_id, now};
 
-/// The calls of one host over the lattice, in both directions. Clones share everything.
+/// The calls of one host over the lattice, in both directions. Clones share everything. Serving
+/// ends with each [`Serving`](crate::Serving), not with this.
 #[derive(Clone)]
 pub struct Calls(pub(super) Arc<CallsState>);
 
 impl Calls {
-    /// Calls over this connection. Waits for nothing: there need not be a connection yet.
+    /// Calls over this connection. Waits for nothing: the connection may still be on its way.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` from the check of the options, `Closed`.
     pub async fn start(connection: Connection, options: CallOptions) -> Result<Self, Error> {
         options.check()?;
         let domain = options.store_domain.clone();
@@ -57,16 +65,21 @@ impl Calls {
     }
 
     /// The number of refused calls from the lattice, by the code of the error.
+    ///
+    /// It grows from the start of the host and is never reset.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         self.0.tally.counts()
     }
 
     /// Subscribes to refusals: at most one notice a second for each kind of reason.
+    ///
+    /// 64 notices wait for a slow receiver.
     pub fn refusals(&self) -> broadcast::Receiver<Refusal> {
         self.0.tally.subscribe()
     }
 
-    /// Receives reports of hosts whose clocks differ from ours.
+    /// Subscribes to reports of hosts whose clocks differ from ours by more than 10 seconds. At
+    /// most one a minute.
     pub fn skews(&self) -> broadcast::Receiver<Skew> {
         self.0.tally.skews()
     }
@@ -85,6 +98,20 @@ impl Calls {
     /// Calls a target on another host, and waits for the answer at most until the call's deadline.
     /// `to` replaces the call's target. `key` is the public key of the caller, if it has one
     /// besides its id.
+    ///
+    /// The future may be dropped: the entry of the answer goes with it. The other host is not told,
+    /// and its call runs to its own end.
+    ///
+    /// # Errors
+    ///
+    /// | error | when |
+    /// |---|---|
+    /// | `NoResponders` | nobody serves the name |
+    /// | `Deadline` | no answer in time; the call may have been served |
+    /// | `ConnectionLost`, `NotConnected`, `Closed` | the connection |
+    /// | `Remote` | the other host or its actor answered with an error |
+    /// | `TooLarge`, `Malformed` | the payload or the answer |
+    /// | `Overloaded` | no memory for a body that must be gathered |
     pub async fn call(
         &self,
         to: &Address,
@@ -102,7 +129,8 @@ impl Calls {
         })
     }
 
-    /// Sends a call of this host. If an error of the other side has no kind, it gets this one.
+    /// Calls on behalf of the router. An error of a host of the OTP era has no code, and gets
+    /// `kind`.
     pub(super) async fn forward(
         &self,
         to: &Address,
@@ -120,7 +148,8 @@ impl Calls {
 }
 
 impl CallsState {
-    /// A signed call, with its whole payload.
+    /// A signed call with its whole payload. The signature covers the hash of the payload, so that
+    /// the payload may travel apart.
     fn prepare(
         &self,
         to: &Address,
@@ -152,6 +181,9 @@ impl CallsState {
     }
 
     /// Sends a call in the form that its target accepts, and decodes the reply.
+    ///
+    /// An HTTP request that is too large is answered with 413, like the HTTP server does, and not
+    /// with an error.
     async fn exchange(
         &self,
         to: &Address,
@@ -207,6 +239,8 @@ impl CallsState {
         to.form().read_reply(&answer?)
     }
 
+    /// Sends a signed call and returns the payload of the answer. A payload that travels apart is
+    /// stored before, and discarded if the call failed: its reader may never come.
     async fn ask(
         &self,
         to: &Address,
@@ -232,6 +266,10 @@ impl CallsState {
     }
 
     /// The payload of an answer, which may be in the object store.
+    ///
+    /// # Errors
+    ///
+    /// `Remote` with the other side's error, `TooLarge`, `Malformed`, `Store`.
     async fn read_response(&self, id: &str, answer: &Message) -> Result<Bytes, Error> {
         let response = Response::decode(&answer.payload)?;
         if let Some(detail) = response.error {

@@ -1,4 +1,7 @@
 //! The state that the calls of one host share, in both directions.
+//!
+//! It is created by `Calls::start` and never changes, apart from what its parts hold. None of its
+//! locks is held across an await.
 
 use std::sync::Arc;
 
@@ -17,21 +20,30 @@ use crate::{Connection, Error};
 /// A larger request travels through the object store, as with hosts of the OTP era.
 pub(super) const LARGEST_REQUEST: usize = 700 << 10;
 
-/// The bytes of a message besides its payload: names, token, headers.
+/// The space in a message for all but the payload: names, token, headers.
 const OVERHEAD: usize = 16 << 10;
 
 /// The state that the calls of one host share.
 pub(super) struct CallsState {
+    /// The checked options.
     pub(super) options: CallOptions,
+    /// The connection for calls.
     pub(super) connection: Connection,
+    /// The waiting requests.
     pub(super) replies: Replies,
+    /// Payloads that travel apart.
     pub(super) chunks: Chunks,
+    /// Checks and remembers calls from outside.
     pub(super) guard: Guard,
+    /// The MAC keys of the cluster's seeds.
     pub(super) keys: MacKeys,
+    /// The names that accept calls with a MAC.
     pub(super) mac_names: MacNames,
+    /// The slots of calls from outside.
     pub(super) admission: Admission,
     /// The memory of outgoing payloads that must be gathered first.
     pub(super) outgoing: Memory,
+    /// Counts refusals. Shared with the checks of answers, which outlive a borrow.
     pub(super) tally: Arc<Tally>,
 }
 
@@ -45,6 +57,8 @@ impl CallsState {
     }
 
     /// Fetches a large payload of a call to this host. It counts against the memory of calls.
+    ///
+    /// The length is checked and the memory is taken before the first byte is read.
     pub(super) async fn fetch_payload(&self, name: &str, length: u64) -> Result<Held, Error> {
         self.refuse_too_large(length)?;
         let size = usize::try_from(length).unwrap_or(usize::MAX);
@@ -53,6 +67,7 @@ impl CallsState {
         Ok(Held::from(bytes).and(room))
     }
 
+    /// `TooLarge` past `largest_payload`.
     pub(super) fn refuse_too_large(&self, size: u64) -> Result<(), Error> {
         let limit = u64::from(self.options.largest_payload);
         if size <= limit {

@@ -2,6 +2,16 @@
 //!
 //! The bucket has the name of the lattice. A payload has the id of its invocation as its name; an answer
 //! has `-r` at the end. The reader deletes the payload.
+//!
+//! | who | does |
+//! |---|---|
+//! | the caller | stores a large payload, then sends the call; deletes it if the call failed |
+//! | the host of the target | reads it and deletes it; stores a large answer as `<id>-r` |
+//! | the caller | reads the answer and deletes it |
+//! | the server | deletes what nobody read, after 10 minutes, if Exosuit made the bucket |
+//!
+//! What was read is checked by the caller of this module, against a hash that is signed or under a
+//! MAC. Here only the length counts.
 
 use std::time::Duration;
 
@@ -12,8 +22,8 @@ use tokio::io::AsyncReadExt;
 
 use crate::{Connection, Error};
 
-/// The time for which an unread payload is kept. If a wasmCloud host has made the bucket, it is kept
-/// forever.
+/// The life of a payload that is never read, because its reader is gone. Hosts of the OTP era that
+/// make the bucket set no limit.
 const KEPT: Duration = Duration::from_mins(10);
 
 /// The size of the pieces in which a payload is stored, as in wasmCloud hosts.
@@ -35,7 +45,11 @@ impl Chunks {
         }
     }
 
-    /// Stores a payload.
+    /// Stores a payload under this name.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`, `Store`.
     pub(super) async fn put(&self, name: &str, payload: &Bytes) -> Result<(), Error> {
         let store = self.store().await?;
         let piece = self.connection.client()?.max_payload() / 2;
@@ -49,7 +63,12 @@ impl Chunks {
         Ok(())
     }
 
-    /// Takes a payload out that must have this length.
+    /// Reads a payload of this length, and deletes it.
+    ///
+    /// # Errors
+    ///
+    /// `Store`, if it is missing, is a link, or has another length. No more than `length` bytes and
+    /// one are read.
     pub(super) async fn fetch(&self, name: &str, length: u64) -> Result<Bytes, Error> {
         let wrong = |why: &dyn std::fmt::Display| Error::store("give a large payload", why);
         let store = self.store().await?;
@@ -70,8 +89,7 @@ impl Chunks {
         Ok(payload.into())
     }
 
-    /// Deletes a payload that will not be read any more. Ignores errors: a remaining payload is deleted by its
-    /// age.
+    /// Deletes a payload that nobody will read. Failures are ignored: what is left ends by its age.
     pub(super) async fn discard(&self, name: &str) {
         let Ok(store) = self.store().await else {
             return;
@@ -81,7 +99,8 @@ impl Chunks {
         }
     }
 
-    /// Deletes the payload without a delete marker, because names are not used twice.
+    /// Deletes pieces and description, without a marker: names do not come again. Failures are
+    /// ignored.
     async fn purge(&self, name: &str, pieces: &str) {
         // Otherwise the writer could make this host delete other subjects.
         if !pieces.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -100,6 +119,7 @@ impl Chunks {
         }
     }
 
+    /// The stream behind the store, for deletions.
     async fn stream(&self) -> Result<async_nats::jetstream::stream::Stream<()>, Error> {
         let jetstream = self.connection.jetstream(self.domain.as_deref());
         let stream = jetstream
@@ -108,7 +128,8 @@ impl Chunks {
         stream.map_err(|error| Error::store("open the store of large payloads", &error))
     }
 
-    /// The store, which is made if it is missing. It is opened each time, because it may have been lost.
+    /// The store, which is created if it is missing. It is looked up each time, because it may have
+    /// been lost.
     async fn store(&self) -> Result<ObjectStore, Error> {
         self.connection.client()?;
         let jetstream = self.connection.jetstream(self.domain.as_deref());
@@ -125,8 +146,7 @@ impl Chunks {
     }
 }
 
-/// Checks the description of an object. Any host may write it, and its length is used before the object is
-/// read.
+/// Checks what an object says of itself, before its length is relied on.
 fn refuse(info: &ObjectInfo, length: u64) -> Result<(), String> {
     if info.deleted {
         return Err("it is not there any more".to_owned());

@@ -15,6 +15,17 @@
 //! | depth, milliseconds left, trace (parent, state) | |
 //!
 //! The MAC of an answer also covers the MAC of its request. Pure: the parser trusts no input.
+//!
+//! Numbers are in network byte order: 8 bytes for times, lengths and epochs, 1 byte for version,
+//! status and depth.
+//!
+//! ```text
+//! | 4: length | field | 4: length | field | … | 32: MAC | payload |
+//! └────────────── header, covered by the MAC ──┘
+//! ```
+//!
+//! The payload is covered by its hash. So a header can be verified before a large payload is read
+//! or fetched, and the payload may travel apart.
 
 use bytes::Bytes;
 use exosuit_claims::invocation::Entity;
@@ -28,38 +39,47 @@ use crate::Error;
 /// The operation of a probe: none.
 pub(super) const PROBE: &str = "";
 
-/// The version of the format.
+/// The version of this format. A message of another version is refused; such a host would be called
+/// by signature.
 const VERSION: u8 = 1;
 
-/// The longest of each kind of text.
+/// The longest name in bytes: key, contract, link, operation, trace.
 pub(super) const MAX_NAME: usize = 1_024;
+/// The longest code of an error in bytes. The writer cuts, the reader refuses.
 const MAX_CODE: usize = 64;
+/// The longest text of an error in bytes.
 const MAX_TEXT: usize = 4_096;
 
-/// The hash of a payload, even if the payload is sent separately.
+/// The SHA-256 of a payload.
 pub(super) type Hash = [u8; 32];
 
-/// A call.
+/// The header of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     /// When it was made, in milliseconds since 1970.
     pub(super) time: u64,
+    /// Random, and new for each attempt. It also names a payload that travels apart.
     pub(super) id: [u8; 16],
+    /// The caller, by its key if it has one.
     pub(super) origin: Entity,
     /// The id of the origin on its host, if it is named by its key.
     pub(super) origin_id: Option<String>,
+    /// The called actor or provider, which must fit the subject.
     pub(super) target: Entity,
+    /// The operation; empty for a probe.
     pub(super) operation: String,
     pub(super) hash: Hash,
     /// How long the payload is, wherever it is.
     pub(super) length: u64,
+    /// How many calls this one is inside of.
     pub(super) depth: u8,
     /// How many milliseconds the caller will wait.
     pub(super) left: u64,
+    /// The trace context, covered by the MAC.
     pub(super) trace: Trace,
 }
 
-/// An answer to a call.
+/// The header of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     /// When it was made, in milliseconds since 1970.
@@ -71,11 +91,14 @@ pub(super) struct Answer {
     pub(super) length: u64,
 }
 
-/// A received message. Its content can be trusted only after its MAC was checked.
+/// A decoded message. Trust nothing of it until the MAC over `header` is verified.
 #[derive(Debug)]
 pub(super) struct Received<T> {
+    /// The header's content.
     pub(super) said: T,
+    /// Which seed the MAC was made with, as the message says.
     pub(super) key: KeyId,
+    /// Which hour's key, as the message says.
     pub(super) epoch: u64,
     pub(super) mac: Mac,
     /// The bytes that the MAC covers.
@@ -89,7 +112,8 @@ pub(super) fn hash(payload: &[u8]) -> Hash {
 }
 
 impl Request {
-    /// Writes the message, and gives its MAC.
+    /// Encodes the message. Returns its MAC as well, which the answer must cover. An empty
+    /// `payload` with a `length` means that the payload is in the object store.
     pub(super) fn encode(&self, keys: &EpochKeys, payload: &[u8]) -> (Bytes, Mac) {
         let mut out = Writer::begin(keys, self.time, payload.len());
         out.field(&self.id);
@@ -115,7 +139,11 @@ impl Request {
         (out.end(&mac, payload), mac)
     }
 
-    /// Reads a message.
+    /// Decodes a message. Verifies nothing: the caller has to check the MAC over `header`.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`, for a message that is cut, of another version, or with a text that is too long.
     pub(super) fn decode(message: &Bytes) -> Result<Received<Self>, Error> {
         decode(message, |fields, time| {
             let id = fields.exactly()?;
@@ -140,7 +168,7 @@ impl Request {
 }
 
 impl Answer {
-    /// Writes the message that answers the request of this MAC.
+    /// Encodes the answer to the request of this MAC.
     pub(super) fn encode(&self, keys: &EpochKeys, request: &Mac, payload: &[u8]) -> Bytes {
         let mut out = Writer::begin(keys, self.time, payload.len());
         out.field(&[u8::from(self.error.is_some())]);
@@ -156,7 +184,11 @@ impl Answer {
         out.end(&mac, payload)
     }
 
-    /// Reads a message.
+    /// Decodes an answer. Verifies nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`.
     pub(super) fn decode(message: &Bytes) -> Result<Received<Self>, Error> {
         decode(message, |fields, time| {
             let status = u8::from_be_bytes(fields.exactly()?);
@@ -176,7 +208,11 @@ impl Answer {
     }
 }
 
-/// Checks that a payload has the hash in the header.
+/// Checks that a payload has the hash of its header.
+///
+/// # Errors
+///
+/// `WrongMac`.
 pub(super) fn check(payload: &[u8], expected: &Hash) -> Result<(), Error> {
     if hash(payload) == *expected {
         return Ok(());
@@ -184,11 +220,13 @@ pub(super) fn check(payload: &[u8], expected: &Hash) -> Result<(), Error> {
     Err(Error::WrongMac("the payload is not the one that was sent"))
 }
 
+/// The three texts of an entity, in the order of the header.
 fn parts(entity: &Entity) -> [&str; 3] {
     [&entity.public_key, &entity.contract, &entity.link]
 }
 
-/// Reads the common fields of a message, and calls `rest` for the other fields between them.
+/// Decodes the common fields, and lets `rest` decode the others. The header's bytes are a slice of
+/// the message, not a copy.
 fn decode<T>(
     message: &Bytes,
     rest: impl FnOnce(&mut Fields<'_>, u64) -> Result<T, ParseError>,
@@ -213,10 +251,11 @@ fn decode<T>(
     })
 }
 
+/// A message that is being encoded.
 struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Begins a message whose payload has so many bytes.
+    /// Begins a header. The capacity is enough for usual names, so that the buffer does not grow.
     fn begin(keys: &EpochKeys, time: u64, payload: usize) -> Self {
         let mut out = Self(Vec::with_capacity(512 + payload));
         out.field(&[VERSION]);
@@ -226,16 +265,19 @@ impl Writer {
         out
     }
 
+    /// Appends a field with its length.
     fn field(&mut self, bytes: &[u8]) {
         let length = u32::try_from(bytes.len()).expect("no field has 4 GiB");
         self.0.extend_from_slice(&length.to_be_bytes());
         self.0.extend_from_slice(bytes);
     }
 
+    /// Appends a number in 8 bytes.
     fn number(&mut self, number: u64) {
         self.field(&number.to_be_bytes());
     }
 
+    /// Appends the MAC and the payload.
     fn end(mut self, mac: &Mac, payload: &[u8]) -> Bytes {
         self.0.extend_from_slice(mac);
         self.0.extend_from_slice(payload);
@@ -243,12 +285,15 @@ impl Writer {
     }
 }
 
+/// The fields of a header that is being decoded. Each length is compared with the rest of the
+/// message before it is used.
 struct Fields<'a> {
     message: &'a [u8],
     at: usize,
 }
 
 impl<'a> Fields<'a> {
+    /// The next bytes, without a length before them.
     fn bytes(&mut self, length: usize) -> Result<&'a [u8], ParseError> {
         let end = self.at.checked_add(length).ok_or_else(cut)?;
         let bytes = self.message.get(self.at..end).ok_or_else(cut)?;
@@ -256,21 +301,25 @@ impl<'a> Fields<'a> {
         Ok(bytes)
     }
 
+    /// The next field.
     fn field(&mut self) -> Result<&'a [u8], ParseError> {
         let length: [u8; 4] = self.bytes(4)?.try_into().map_err(|_| cut())?;
         self.bytes(u32::from_be_bytes(length) as usize)
     }
 
+    /// A field that must have N bytes.
     fn exactly<const N: usize>(&mut self) -> Result<[u8; N], ParseError> {
         let field = self.field()?;
         let wrong = |_| format!("a field has {} bytes, expected {N}", field.len());
         field.try_into().map_err(wrong)
     }
 
+    /// A field of 8 bytes.
     fn number(&mut self) -> Result<u64, ParseError> {
         self.exactly().map(u64::from_be_bytes)
     }
 
+    /// A field of UTF-8, with at most this many bytes.
     fn text(&mut self, longest: usize) -> Result<String, ParseError> {
         let field = self.field()?;
         if field.len() > longest {
@@ -280,6 +329,7 @@ impl<'a> Fields<'a> {
         Ok(text.to_owned())
     }
 
+    /// Three texts.
     fn entity(&mut self) -> Result<Entity, ParseError> {
         Ok(Entity {
             public_key: self.text(MAX_NAME)?,

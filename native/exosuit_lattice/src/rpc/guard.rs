@@ -37,21 +37,27 @@ const REMEMBERED: usize = 1 << 22;
 /// Hashing a larger payload takes longer than verifying a signature, and comes after it.
 pub(super) const HASHED_FIRST: usize = 8 << 10;
 
-/// Checks the calls from the lattice. One guard checks everything that a host serves.
+/// Checks the calls from the lattice. One guard checks everything that a host serves, so a call
+/// cannot be replayed to another target.
 pub(super) struct Guard {
+    /// Part of each signed call.
     lattice: Id,
+    /// The clusters whose signatures count.
     issuers: Vec<Verifier>,
+    /// Held for a look-up in a hash set, twice per signed call.
     replays: Mutex<Replays>,
+    /// Bounds the verification of invalid signatures.
     limiter: VerifyLimiter,
     /// When it was made, in milliseconds since 1970.
     born: u64,
 }
 
-/// A call that passed all checks but that of its signature.
+/// A call that passed all checks but that of its signature. It holds the permit for that check.
 pub(super) struct Unverified {
     facts: Call,
     seal: Seal,
     permit: Permit,
+    /// Whether the payload was compared with its hash already: it is small and in the message.
     is_hashed: bool,
 }
 
@@ -71,7 +77,7 @@ impl Verified<'_> {
 }
 
 impl Guard {
-    /// Times are in milliseconds since 1970, here and below.
+    /// A guard that was made now. All times here and below are in milliseconds since 1970.
     pub(super) fn new(
         lattice: &Id,
         issuers: Vec<PublicKey>,
@@ -96,6 +102,12 @@ impl Guard {
     }
 
     /// Records a call whose MAC was checked. Refuses a repetition.
+    ///
+    /// The first eight bytes of the MAC stand for the call: nobody without a key can choose them.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` or `Replayed`.
     pub(super) fn admit(&self, mac: &Mac, signed_at: u64, now: u64) -> Result<(), Error> {
         let fingerprint = u64::from_le_bytes(*mac.first_chunk().expect("a MAC is longer"));
         let recorded = self.replays.lock().record(fingerprint, signed_at, now);
@@ -104,6 +116,14 @@ impl Guard {
 
     /// Checks all but the signature and a large payload. `inbox` is the one that the sender awaits
     /// the answer in.
+    ///
+    /// In this order: the sender's budget, the form of the token, the time, a repetition, the
+    /// fields that the token covers, the issuer, and the hash of a small payload. The permit is
+    /// acquired last, so that a call that fails before costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded`, `Forged`, `Stale`, `Replayed`.
     pub(super) fn inspect(
         &self,
         call: &Invocation,
@@ -135,6 +155,10 @@ impl Guard {
     }
 
     /// Checks the signature.
+    ///
+    /// # Errors
+    ///
+    /// `Forged`. The sender then loses its place among the known ones.
     pub(super) fn verify<'a>(
         &self,
         unverified: &'a Unverified,
@@ -150,6 +174,14 @@ impl Guard {
     }
 
     /// Checks the payload, and records the call. Later calls with this token are refused.
+    ///
+    /// The hash of a large payload is checked here, after the signature: hashing it costs more than
+    /// verifying.
+    ///
+    /// # Errors
+    ///
+    /// `Forged`, `Stale` if the window ended during the wait, `Replayed` if another task accepted
+    /// the same call first.
     pub(super) fn accept(
         &self,
         verified: &Verified,
@@ -176,6 +208,7 @@ fn signed_at(seal: &Seal) -> u64 {
     seal.issued_at().saturating_mul(1_000)
 }
 
+/// Half of the token's hash.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "half of it tells calls apart"
@@ -184,6 +217,7 @@ fn fingerprint(seal: &Seal) -> u64 {
     seal.fingerprint() as u64
 }
 
+/// The error for a call that is not recent or not new.
 fn refused(denied: Denied, signed_at: u64) -> Error {
     match denied {
         Denied::Stale => Error::Stale(moment(signed_at / 1_000)),

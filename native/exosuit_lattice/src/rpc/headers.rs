@@ -1,5 +1,16 @@
 //! The message headers of a signed call. They are not signed, and grant no right. A call with a MAC has the same
 //! fields in its own header, see `frame`.
+//!
+//! | header | on | holds |
+//! |---|---|---|
+//! | `Exosuit-Timeout-Ms` | a call | how long its caller waits |
+//! | `Exosuit-Depth` | a call | how many calls it is inside of |
+//! | `traceparent`, `tracestate` | a call | the W3C trace context |
+//! | `Exosuit-Code` | an answer | the code of an error |
+//!
+//! Nobody signs them. So the time has an upper bound here, and the depth decides only whether a call
+//! waits for its turn, and how deeply it may call on. Values with other bytes than printable ASCII,
+//! or too long ones, count as missing.
 
 use std::time::{Duration, Instant};
 
@@ -24,9 +35,22 @@ tokio::task_local! {
     static TRACE: Trace;
 }
 
-/// The W3C trace context that a call belongs to.
+/// The W3C trace context of a call.
 ///
-/// It belongs to a future. All calls over the lattice that are made while the future is polled pass it on.
+/// It belongs to a future: each call over the lattice that is made while that future is polled
+/// passes it on.
+///
+/// ```
+/// use exosuit_lattice::Trace;
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let trace = Trace { parent: Some("00-abc-def-01".to_owned()), state: None };
+/// assert_eq!(Trace::current(), Trace::default());
+/// let inside = trace.clone().scope(async { Trace::current() }).await;
+/// assert_eq!(inside, trace);
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     /// `traceparent`.
@@ -36,12 +60,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The trace of the running call.
+    /// The trace of the running future. Empty outside of [`Self::scope`], also in a task that was
+    /// spawned inside.
     pub fn current() -> Self {
         TRACE.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// Whether the call belongs to no trace.
+    /// Whether it is empty. A call then needs no scope.
     pub(super) fn is_none(&self) -> bool {
         self.parent.is_none() && self.state.is_none()
     }
@@ -63,6 +88,7 @@ impl Trace {
         }
     }
 
+    /// The trace in the headers of a call.
     fn of(headers: &HeaderMap) -> Self {
         Self {
             parent: text(headers, TRACE_PARENT, MAX_PARENT),
@@ -70,6 +96,7 @@ impl Trace {
         }
     }
 
+    /// Adds it to the headers of a call.
     fn write(self, headers: &mut HeaderMap) {
         for (name, value) in [(TRACE_PARENT, self.parent), (TRACE_STATE, self.state)] {
             if let Some(value) = value.filter(|value| is_line(value)) {
@@ -95,8 +122,8 @@ pub(super) fn of_error(code: Code) -> HeaderMap {
     headers
 }
 
-/// The context of a received call. The call waits as long as its caller does, but at most for `longest`. If the
-/// caller gives no timeout, it waits for `usual`.
+/// The context of a call from its headers. It waits as long as its caller, but at most `longest`;
+/// for `usual` if the caller does not say.
 pub(super) fn context(headers: Option<&HeaderMap>, usual: Duration, longest: Duration) -> Context {
     let timeout = headers.and_then(|headers| text(headers, TIMEOUT, 20)?.parse().ok());
     let timeout = timeout.map_or(usual, Duration::from_millis).min(longest);
@@ -114,10 +141,12 @@ pub(super) fn left(context: Context) -> u64 {
     u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The trace of a call, empty without headers.
 pub(super) fn trace(headers: Option<&HeaderMap>) -> Trace {
     headers.map(Trace::of).unwrap_or_default()
 }
 
+/// The code of an error, if the answer has one that is known here.
 pub(super) fn code(headers: Option<&HeaderMap>) -> Option<Code> {
     code_of(&text(headers?, CODE, 64)?)
 }
@@ -127,11 +156,13 @@ pub(super) fn code_of(text: &str) -> Option<Code> {
     Code::ALL.iter().find(|code| code.as_str() == text).copied()
 }
 
+/// A header of at most this many bytes of printable ASCII.
 fn text(headers: &HeaderMap, name: &str, longest: usize) -> Option<String> {
     let value = headers.get(name)?.as_str();
     (value.len() <= longest && is_line(value)).then(|| value.to_owned())
 }
 
+/// Whether a value is printable ASCII.
 fn is_line(value: &str) -> bool {
     value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }

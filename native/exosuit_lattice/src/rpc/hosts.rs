@@ -1,5 +1,21 @@
 //! All other hosts, as one object for the router. The router sends calls to them if the target is not on this
 //! host, and serves local targets to them.
+//!
+//! # How serving follows the router
+//!
+//! ```text
+//! router: serve, withdraw ──► Wanted (a map, and the ids that changed)
+//!                                │ notify
+//!                                ▼
+//!                             Keeper ── subscribes, drains ──► Serving per name
+//! ```
+//!
+//! The router calls `serve` and `withdraw` under a lock and must not wait. So they only note the
+//! wanted state. The keeper is one task that compares the wanted state with what is served, id by
+//! id. Changes of one id that come while the keeper is busy collapse into one.
+//!
+//! An id has several subjects, one for each name and form. The new ones are subscribed before the
+//! old ones are ended, so that a change of the key loses no call.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,41 +31,51 @@ use super::address::{Address, Served};
 use super::{Calls, Serving};
 use crate::Error;
 
-/// All other hosts. Local targets are served to them until this is dropped.
+/// All other hosts, for the router. What is served is served until this is dropped.
 ///
-/// [`Elsewhere::serve`] and [`Elsewhere::withdraw`] return at once, from any thread. Their work is done later,
-/// in order for each id, and even if there is no connection now.
+/// [`Elsewhere::serve`] and [`Elsewhere::withdraw`] return at once, from any thread. The changes of
+/// one id take effect in their order, also if there is no connection now.
 pub struct Hosts {
     calls: Calls,
+    /// Shared with the keeper.
     wanted: Arc<Wanted>,
     ended: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// The actors and providers that should be served. Many changes of one of them take no more memory than one.
+/// The wanted state, and which ids of it changed. Its size is that of what the host runs, however
+/// often it changes.
 #[derive(Default)]
 struct Wanted {
+    /// Held for a look-up.
     state: Mutex<State>,
+    /// Wakes the keeper. It stores one permit, so a change that comes before the wait is not
+    /// missed.
     changed: Notify,
 }
 
+/// What `Wanted` guards.
 #[derive(Default)]
 struct State {
+    /// What is to be served, by id.
     locals: HashMap<Id, Local>,
+    /// The ids that the keeper has to look at.
     changed: BTreeSet<Id>,
+    /// No further changes: everything is to be withdrawn.
     is_closed: bool,
 }
 
 /// The next step of the keeper.
 enum Next {
-    /// Serve this target, or, for `None`, serve it no longer.
+    /// To serve this id, or to serve it no longer.
     Change(Id, Option<Local>),
     Wait,
     Stop,
 }
 
 impl Hosts {
-    /// The other hosts that these calls reach. Calls from them go to `target`. Must be called on Tokio.
+    /// The other hosts that these calls reach. Calls from them go to `target`, which is
+    /// `Router::here`. Must be called on Tokio, as it spawns the keeper.
     pub fn start(calls: Calls, target: Arc<dyn Deliver>) -> Self {
         let hosts = Self {
             calls,
@@ -70,7 +96,8 @@ impl Hosts {
         hosts
     }
 
-    /// Takes no new calls from now on. Returns when all running calls have ended, or the grace has passed.
+    /// Takes no new calls, for good. Returns when the running ones have ended, or after `grace`,
+    /// which drops the rest.
     pub async fn stop(&self, grace: Duration) {
         self.wanted.close();
         self.tasks.close();
@@ -110,6 +137,7 @@ impl Elsewhere for Hosts {
 }
 
 impl Wanted {
+    /// Notes a wish. After `close`, nothing is noted.
     fn change(&self, id: &Id, local: Option<Local>) {
         let mut state = self.state.lock();
         if state.is_closed {
@@ -123,6 +151,7 @@ impl Wanted {
         self.changed.notify_one();
     }
 
+    /// Withdraws everything, for good.
     fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
@@ -131,6 +160,7 @@ impl Wanted {
         self.changed.notify_one();
     }
 
+    /// The next id to look at, with its wanted state at this moment.
     fn next(&self) -> Next {
         let mut state = self.state.lock();
         match state.changed.pop_first() {
@@ -144,16 +174,18 @@ impl Wanted {
     }
 }
 
-/// The task that makes the wanted changes, one after the other.
+/// The task that makes the served state equal to the wanted one, one id after the other.
 struct Keeper {
     calls: Calls,
     target: Arc<dyn Deliver>,
+    /// What is served now. Only this task changes it, so it needs no lock.
     served: HashMap<Id, (Local, Vec<Serving>)>,
     ended: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Keeper {
+    /// Runs until everything is withdrawn after `close`, or until `ended` is cancelled.
     async fn keep(mut self, wanted: Arc<Wanted>) {
         loop {
             match wanted.next() {
@@ -164,6 +196,8 @@ impl Keeper {
         }
     }
 
+    /// Makes one id as it is wanted. An error means that the connection is closed; then nothing can
+    /// be served.
     async fn turn(&mut self, id: Id, local: Option<Local>) {
         if self.served.get(&id).map(|(served, _)| served) == local.as_ref() {
             return;
@@ -187,6 +221,7 @@ impl Keeper {
         }
     }
 
+    /// Subscribes to each name and form of a target.
     async fn begin(&self, local: &Local) -> Result<Vec<Serving>, Error> {
         let mut begun = Vec::new();
         for served in Served::all(local) {
@@ -195,7 +230,8 @@ impl Keeper {
         Ok(begun)
     }
 
-    /// Ends the serving of a target. Running calls may finish, within the longest timeout of a call.
+    /// Ends serving in a task of its own, so that the keeper goes on. Running calls may finish:
+    /// none takes longer than `longest_timeout`.
     fn end(&self, serving: Serving) {
         let longest = self.calls.0.options.longest_timeout;
         let ended = self.ended.clone();

@@ -7,6 +7,18 @@
 //! accepts the new seed, then each sends with it.
 //!
 //! Keys are wiped when they are dropped, and MACs are compared in constant time.
+//!
+//! # The keys
+//!
+//! ```text
+//! seed ── HKDF extract, salt "exosuit.rpc.mac.1" ──► root
+//! root ── expand "key id",  lattice, 0 ────► key id, 8 bytes, public: part of the subject
+//! root ── expand "request", lattice, hour ─► key for requests
+//! root ── expand "answer",  lattice, hour ─► key for answers
+//! ```
+//!
+//! The lattice is part of the derivation, so a message of one lattice means nothing in another. The
+//! hour bounds the number of messages per key. It does not protect from replays; `replays` does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,31 +37,33 @@ pub(super) const MAC_LENGTH: usize = 32;
 /// A MAC over a request or an answer.
 pub(super) type Mac = [u8; MAC_LENGTH];
 
-/// How many milliseconds keys are used.
+/// The life of a key: one hour in milliseconds.
 const EPOCH: u64 = 3_600_000;
 
-/// Keeps these keys apart from all others that may be made of the same seed.
+/// Separates these keys from others that may be derived from the same seed.
 const SALT: &[u8] = b"exosuit.rpc.mac.1";
 
-/// The public id of a seed in one lattice.
+/// The public id of a seed in one lattice. It reveals nothing of the seed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct KeyId(pub(super) [u8; 8]);
 
-/// The keys of one lattice: of the host's own seed first, then of those that it accepts beside it.
+/// The MAC keys of a host for one lattice. The host's own seed comes first.
 pub(super) struct MacKeys {
     lattice: Id,
+    /// Never empty: the first one is the host's own.
     seeds: Vec<SeedKeys>,
 }
 
 /// The keys of one seed.
 struct SeedKeys {
     id: KeyId,
+    /// The extracted key. The seed itself is not kept here.
     root: Secret,
-    /// The keys in use: at most three.
+    /// The derived keys, at most three. Others are dropped when a new one is derived.
     epochs: RwLock<Vec<Arc<EpochKeys>>>,
 }
 
-/// The keys of one seed for one hour.
+/// The two keys of one seed for one hour.
 pub(super) struct EpochKeys {
     pub(super) id: KeyId,
     pub(super) epoch: u64,
@@ -57,9 +71,11 @@ pub(super) struct EpochKeys {
     answer: Secret,
 }
 
+/// A key whose memory is wiped when it is dropped.
 type Secret = Zeroizing<[u8; MAC_LENGTH]>;
 
 impl MacKeys {
+    /// Extracts a root from each seed. Keys of an hour are derived on first use.
     pub(super) fn new<'s>(lattice: &Id, seeds: impl IntoIterator<Item = &'s KeyPair>) -> Self {
         let seeds = seeds.into_iter().map(|seed| SeedKeys::new(lattice, seed));
         Self {
@@ -78,8 +94,8 @@ impl MacKeys {
         self.seeds[0].at(&self.lattice, now / EPOCH, now / EPOCH)
     }
 
-    /// The keys that this id and this hour name; none for a seed that is not accepted, or for an hour
-    /// that is more than one away.
+    /// The keys with this id and hour. `None` for a seed that is not accepted, or for an hour that
+    /// is more than one away from now.
     pub(super) fn find(&self, id: KeyId, epoch: u64, now: u64) -> Option<Arc<EpochKeys>> {
         let present = now / EPOCH;
         if epoch.abs_diff(present) > 1 {
@@ -91,6 +107,7 @@ impl MacKeys {
 }
 
 impl SeedKeys {
+    /// Extracts the root and derives the id.
     fn new(lattice: &Id, seed: &KeyPair) -> Self {
         let (root, _) = Hkdf::<Sha256>::extract(Some(SALT), seed.seed().as_bytes());
         let root = Zeroizing::new(root.into());
@@ -103,6 +120,8 @@ impl SeedKeys {
         }
     }
 
+    /// The keys of an hour. The check is repeated under the write lock, because another task may
+    /// have derived them in between.
     fn at(&self, lattice: &Id, epoch: u64, present: u64) -> Arc<EpochKeys> {
         let known = |keys: &[Arc<EpochKeys>]| keys.iter().find(|key| key.epoch == epoch).cloned();
         if let Some(keys) = known(&self.epochs.read()) {
@@ -118,6 +137,7 @@ impl SeedKeys {
         keys
     }
 
+    /// Derives both keys of an hour.
     fn derive(&self, lattice: &Id, epoch: u64) -> EpochKeys {
         let key = |label: &[u8]| {
             let mut key = Secret::default();
@@ -139,7 +159,7 @@ impl EpochKeys {
         start(&self.request, header).finalize().into_bytes().into()
     }
 
-    /// Whether that is the MAC over the header of a request.
+    /// Whether this is the MAC over the header of a request. Compares in constant time.
     pub(super) fn is_of_request(&self, header: &[u8], mac: &Mac) -> bool {
         start(&self.request, header).verify_slice(mac).is_ok()
     }
@@ -150,7 +170,8 @@ impl EpochKeys {
         mac.finalize().into_bytes().into()
     }
 
-    /// Whether that is the MAC over the header of an answer to the request of this MAC.
+    /// Whether this is the MAC over the header of an answer to the request of that MAC. Compares in
+    /// constant time.
     pub(super) fn is_of_answer(&self, request: &Mac, header: &[u8], mac: &Mac) -> bool {
         let computed = start(&self.answer, request).chain_update(header);
         computed.verify_slice(mac).is_ok()
@@ -169,11 +190,13 @@ impl fmt::Debug for KeyId {
     }
 }
 
+/// A MAC over its first bytes.
 fn start(key: &Secret, begin: &[u8]) -> Hmac<Sha256> {
     let mac = Hmac::<Sha256>::new_from_slice(&**key).expect("HMAC takes a key of any length");
     mac.chain_update(begin)
 }
 
+/// The parts of `info` are separated by zero bytes, which no name of a lattice has.
 fn expand(root: &Secret, label: &[u8], lattice: &Id, epoch: u64, key: &mut [u8]) {
     let name = lattice.as_str().as_bytes();
     // The label ends with 0, and the part after the name has a fixed length, so different arguments give

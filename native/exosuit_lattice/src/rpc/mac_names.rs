@@ -4,6 +4,20 @@
 //! revokes that. Anyone on the bus can forge an event or "no responders", and can cause a timeout
 //! of a call: such a failure makes a proven name doubted. A doubted name is probed again, and its
 //! calls carry a MAC until then.
+//!
+//! | event | from | to |
+//! |---|---|---|
+//! | a call finds no state, and a probe begins | unknown | `Probed` |
+//! | a host answers a probe | any | `Proven` |
+//! | a call with a MAC fails | `Proven` | `Doubted(None)` |
+//! | a probe begins | `Doubted` | `Doubted(Some(now))` |
+//! | a probe times out | `Doubted(Some(time))` | `Probed(time)` |
+//!
+//! | state | calls | probed |
+//! |---|---|---|
+//! | unknown, `Probed` | signed | every 10 s, if any host accepts MACs |
+//! | `Proven` | with a MAC | never |
+//! | `Doubted` | with a MAC | at once, then every 10 s |
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +26,11 @@ use std::time::{Duration, Instant};
 use exosuit_core::Id;
 use parking_lot::Mutex;
 
-/// How long a name is not probed again.
+/// The shortest time between two probes of a name.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
-/// How many names are remembered.
+/// The bound on names. Past it, the names that are not proven are forgotten, and if that is not
+/// enough, all of them.
 const MAX_NAMES: usize = 4_096;
 
 /// The names that were probed.
@@ -23,6 +38,7 @@ const MAX_NAMES: usize = 4_096;
 pub(super) struct MacNames {
     /// Whether any host of the lattice accepts calls with a MAC.
     any_host: AtomicBool,
+    /// Held for a look-up, by each call to another host.
     names: Mutex<HashMap<Id, NameState>>,
 }
 
@@ -52,7 +68,8 @@ impl MacNames {
             .is_some_and(NameState::is_proven)
     }
 
-    /// Whether it is time to probe this name. If so, notes the probe.
+    /// Whether it is time to probe this name. If so, the probe is noted as begun, so that only one
+    /// caller makes it.
     pub(super) fn should_probe(&self, name: &Id) -> bool {
         let mut names = self.names.lock();
         match names.get_mut(name) {
@@ -80,7 +97,8 @@ impl MacNames {
         true
     }
 
-    /// A host has answered a probe.
+    /// A host has answered a probe authentically. A name that was forgotten in the meantime stays
+    /// so.
     pub(super) fn mark_proven(&self, name: &Id) {
         if let Some(state) = self.names.lock().get_mut(name) {
             *state = NameState::Proven;
@@ -106,6 +124,7 @@ impl MacNames {
 }
 
 impl NameState {
+    /// A doubted name counts as proven: calls to it still carry a MAC.
     fn is_proven(&self) -> bool {
         matches!(self, Self::Proven | Self::Doubted(_))
     }

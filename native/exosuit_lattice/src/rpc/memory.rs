@@ -1,4 +1,7 @@
 //! The limit of the memory of calls, and bytes that count against it.
+//!
+//! One permit of a semaphore is one byte. Nobody waits for memory: a call that finds none is
+//! refused, because waiting calls would hold the memory of their messages.
 
 use std::sync::Arc;
 
@@ -7,26 +10,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 
-/// The memory of all calls of one direction.
+/// The memory of all calls of one direction, in bytes.
 pub(super) struct Memory(Arc<Semaphore>);
 
-/// Reserved memory, until this is dropped.
+/// Memory that is taken, until it is dropped.
 pub(super) type Room = OwnedSemaphorePermit;
 
-/// Bytes, with the memory that is reserved for them and for the values made of them.
+/// Bytes, together with the memory that they take. It is passed on until the bytes are no longer
+/// used.
 #[derive(Debug, Default)]
 pub(super) struct Held {
+    /// The bytes themselves. A clone of them does not keep the room.
     pub(super) bytes: Bytes,
+    /// `None` for bytes that are counted elsewhere, such as a part of a message.
     room: Option<Room>,
 }
 
 impl Memory {
+    /// All of it is free.
     pub(super) fn new(bytes: u32) -> Self {
         let permits = (bytes as usize).min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Semaphore::new(permits)))
     }
 
-    /// Reserves memory for this number of bytes, if there is enough.
+    /// Takes memory, if there is enough.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded`, at once.
     pub(super) fn reserve(&self, bytes: usize) -> Result<Room, Error> {
         let bytes = u32::try_from(bytes).map_err(|_| Error::Overloaded)?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(bytes);
@@ -35,7 +46,7 @@ impl Memory {
 }
 
 impl Held {
-    /// The same bytes with more reserved memory, which must be of the same `Memory`.
+    /// Adds room, which must be of the same memory: merging permits of two semaphores panics.
     pub(super) fn and(mut self, room: Room) -> Self {
         match &mut self.room {
             Some(held) => held.merge(room),
@@ -44,7 +55,7 @@ impl Held {
         self
     }
 
-    /// Other bytes with the same reserved memory.
+    /// Other bytes in the same room: the encoding of the first ones.
     pub(super) fn with(self, bytes: Bytes) -> Self {
         Self { bytes, ..self }
     }

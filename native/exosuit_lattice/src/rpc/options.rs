@@ -1,4 +1,7 @@
 //! The options of calls over the lattice.
+//!
+//! `CallOptions::new` has the defaults; `Calls::start` checks the result once. The host fills in
+//! the values of `Exosuit.Config`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,39 +11,61 @@ use exosuit_core::Id;
 
 use crate::Error;
 
-/// The settings of calls over the lattice.
+/// The options of calls over the lattice.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use exosuit_claims::{KeyKind, KeyPair};
+/// use exosuit_core::Id;
+/// use exosuit_lattice::CallOptions;
+///
+/// let cluster = Arc::new(KeyPair::generate(KeyKind::Cluster));
+/// let host = KeyPair::generate(KeyKind::Server);
+/// let options = CallOptions {
+///     concurrency: 64,
+///     ..CallOptions::new(Id::parse("default")?, host.public_key().clone(), cluster)
+/// };
+/// assert_eq!(options.freshness, Duration::from_secs(30));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct CallOptions {
-    /// The lattice's name.
+    /// The name of the lattice. It is part of each subject, of each signature and of each MAC key.
     pub lattice: Id,
-    /// This host.
+    /// The public key of this host, `N…`. The host's own calls come from it.
     pub host: PublicKey,
-    /// Signs what we send.
+    /// The seed of the cluster, `SC…`. It signs calls, and MAC keys are derived from it.
     pub cluster: Arc<KeyPair>,
     /// A previous or next cluster seed whose calls are accepted as well, by signature and by MAC.
     pub further_seeds: Vec<Arc<KeyPair>>,
     /// Clusters whose signed calls are accepted, in addition to our own.
     pub issuers: Vec<PublicKey>,
-    /// The largest difference between the time of a call and now, in either direction.
+    /// The largest difference between the time of a signature and this host's clock, either way. 30
+    /// seconds by default.
     pub freshness: Duration,
-    /// The timeout of a call from outside that gives none.
+    /// The time for a call from outside that does not say how long its caller waits. 15 seconds by
+    /// default.
     pub usual_timeout: Duration,
-    /// The longest timeout of a call from outside.
+    /// The longest time for any call from outside. 10 minutes by default.
     pub longest_timeout: Duration,
-    /// The number of calls from outside that run at a time, for all targets together.
+    /// The number of calls from outside that run at once, for all targets of the host. 256 by
+    /// default. Nested calls do not count.
     pub concurrency: usize,
-    /// The number of further calls that wait.
+    /// The number of calls that wait besides. 4,096 by default.
     pub queue: usize,
-    /// The maximum number of bytes of running and waiting calls together.
+    /// The bytes that these calls may have together, and the bytes of outgoing bodies, each. 256
+    /// MiB by default.
     pub memory: u32,
-    /// The largest payload, either way.
+    /// The largest payload in bytes, either way. 64 MiB by default.
     pub largest_payload: u32,
-    /// The domain of `JetStream` for large payloads. The library of wasmCloud hosts uses none.
+    /// The `JetStream` domain of the store for large payloads. Hosts of the OTP era have no such
+    /// option.
     pub store_domain: Option<String>,
 }
 
 impl CallOptions {
-    /// The default settings.
+    /// The default options of a lattice, with no further seeds and no further issuers.
     pub fn new(lattice: Id, host: PublicKey, cluster: Arc<KeyPair>) -> Self {
         Self {
             lattice,
@@ -60,6 +85,9 @@ impl CallOptions {
         }
     }
 
+    /// # Errors
+    ///
+    /// `InvalidOption` for a key of another kind, and for counts of 0 or beyond 32 bits.
     pub(super) fn check(&self) -> Result<(), Error> {
         let kinds = [
             ("cluster", self.cluster.public_key(), KeyKind::Cluster),
@@ -95,18 +123,21 @@ impl CallOptions {
         Ok(())
     }
 
+    /// The clusters whose signatures count: the issuers, our own, and further seeds.
     pub(super) fn trusted(&self) -> Vec<PublicKey> {
         let ours = self.seeds().map(|seed| seed.public_key().clone());
         self.issuers.iter().cloned().chain(ours).collect()
     }
 
-    /// The host's own seed, and then the others that it accepts.
+    /// The seeds for MACs: our own first, which is used to send, then those that are accepted as
+    /// well.
     pub(super) fn seeds(&self) -> impl Iterator<Item = &KeyPair> {
         let further = self.further_seeds.iter().map(AsRef::as_ref);
         std::iter::once(&*self.cluster).chain(further)
     }
 }
 
+/// An option that is wrong.
 fn invalid(option: &'static str, expected: &'static str, got: impl std::fmt::Display) -> Error {
     let got = got.to_string();
     Error::InvalidOption {

@@ -1,5 +1,10 @@
 //! A parser of `MessagePack` that trusts no input. It does not recurse, and does not allocate by a length in
 //! the message. Payloads are parts of the message, not copies.
+//!
+//! Every length is compared with the rest of the message before it is used, so a message of 20
+//! bytes cannot make the reader allocate a gigabyte. Skipping an unknown value counts what is left
+//! to skip instead of recursing, so nesting costs no stack. A value has at least one byte, so a
+//! claimed number of values beyond the bytes that are left is refused at once.
 
 use bytes::Bytes;
 use rmp::Marker;
@@ -14,11 +19,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// At the beginning of a message.
     pub(super) fn new(message: &'a Bytes) -> Self {
         Self { message, at: 0 }
     }
 
-    /// Reads the number of entries of a map.
+    /// The head of a map: the number of its entries.
     pub(super) fn map(&mut self) -> Result<usize, ParseError> {
         let marker = self.marker()?;
         let entries = match marker {
@@ -31,7 +37,7 @@ impl<'a> Reader<'a> {
         Ok(entries)
     }
 
-    /// A text; nil is an empty one.
+    /// A text. Nil is an empty text, as some libraries write it.
     pub(super) fn text(&mut self) -> Result<&'a str, ParseError> {
         let marker = self.marker()?;
         let length = match marker {
@@ -79,21 +85,22 @@ impl<'a> Reader<'a> {
         self.part(length)
     }
 
-    /// The bytes that follow, as a part of the message.
+    /// The next bytes, as a slice of the message.
     pub(super) fn part(&mut self, length: usize) -> Result<Bytes, ParseError> {
         let begin = self.at;
         self.advance(length)?;
         Ok(self.message.slice(begin..self.at))
     }
 
-    /// How many items a list has.
+    /// The head of a list: the number of its items.
     pub(super) fn list(&mut self) -> Result<usize, ParseError> {
         let marker = self.marker()?;
         self.items(marker)?
             .ok_or_else(|| unexpected("a list", marker))
     }
 
-    /// The number of items of a list that begins with this marker. `None` if it is not a list.
+    /// The number of items of a list that begins with this marker. `None` if it begins something
+    /// else.
     pub(super) fn items(&mut self, marker: Marker) -> Result<Option<usize>, ParseError> {
         let items = match marker {
             Marker::FixArray(items) => usize::from(items),
@@ -105,7 +112,8 @@ impl<'a> Reader<'a> {
         Ok(Some(items))
     }
 
-    /// Skips a value of any kind and depth. Returns the number of values in it, including itself.
+    /// Passes over a value of any kind, however deeply nested. Returns the number of values in it,
+    /// itself included.
     pub(super) fn skip(&mut self) -> Result<usize, ParseError> {
         let (mut values, mut passed) = (1usize, 0usize);
         while values > 0 {
@@ -160,6 +168,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Bytes that were written as a list of numbers.
     fn numbers(&mut self, length: usize) -> Result<Bytes, ParseError> {
         let numbers = (0..length).map(|_| self.number().map(u8::try_from));
         let bytes: Result<Result<Vec<u8>, _>, ParseError> = numbers.collect();
@@ -190,6 +199,7 @@ impl<'a> Reader<'a> {
         Ok(number)
     }
 
+    /// Passes over a nil, if that is next.
     fn skip_nil(&mut self) -> bool {
         let is_nil = self
             .message
@@ -201,15 +211,18 @@ impl<'a> Reader<'a> {
         is_nil
     }
 
+    /// The first byte of the next value.
     pub(super) fn marker(&mut self) -> Result<Marker, ParseError> {
         Ok(Marker::from_u8(self.advance(1)?[0]))
     }
 
+    /// A length in this many bytes.
     pub(super) fn length(&mut self, bytes: usize) -> Result<usize, ParseError> {
         let length = self.unsigned(bytes)?;
         usize::try_from(length).map_err(|_| cut())
     }
 
+    /// A number of at most 8 bytes, the highest first.
     pub(super) fn unsigned(&mut self, bytes: usize) -> Result<u64, ParseError> {
         let bytes = self.advance(bytes)?;
         Ok(bytes
@@ -217,6 +230,7 @@ impl<'a> Reader<'a> {
             .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
+    /// The next bytes.
     pub(super) fn advance(&mut self, length: usize) -> Result<&'a [u8], ParseError> {
         self.at_least(length)?;
         let begin = self.at;
@@ -224,6 +238,7 @@ impl<'a> Reader<'a> {
         Ok(&self.message[begin..self.at])
     }
 
+    /// Refuses a message that has fewer bytes left.
     fn at_least(&self, length: usize) -> Result<(), ParseError> {
         if length <= self.left() {
             Ok(())
@@ -241,6 +256,7 @@ fn cut() -> ParseError {
     "it ends too early".to_owned()
 }
 
+/// The error for another kind of value.
 pub(super) fn unexpected(expected: &str, found: Marker) -> ParseError {
     format!("expected {expected}, got {found:?}")
 }

@@ -1,4 +1,8 @@
 //! A provider on another host, or in a process of its own, as if it ran here.
+//!
+//! The protocol is that of the OTP era. A provider gets its links by `…linkdefs.put` and
+//! `…linkdefs.del`, which it does not answer, and calls on `wasmbus.rpc.<lattice>.<V…>.<link>`. So
+//! whether it took a link is never known here: `prepare` checks the connection, and `switch` sends.
 
 use std::sync::Arc;
 
@@ -14,9 +18,10 @@ use super::calls_state::CallsState;
 use crate::connection::unsent;
 use crate::store::keys::link_id;
 
-/// A provider on another host, or in a process of its own.
+/// A provider on another host, or in a process of its own, as the router's `Capability`.
 pub(super) struct RemoteProvider {
     pub(super) calls: Calls,
+    /// Its public key, which its subjects have.
     pub(super) id: Id,
     pub(super) contracts: Vec<Contract>,
 }
@@ -26,6 +31,7 @@ impl Capability for RemoteProvider {
         &self.contracts
     }
 
+    /// Sends a call. Without a link there is no subject to send it to.
     fn invoke(&self, call: CapabilityCall) -> Answer {
         let (calls, id) = (self.calls.clone(), self.id.clone());
         Box::pin(async move {
@@ -46,6 +52,7 @@ impl Capability for RemoteProvider {
         })
     }
 
+    /// Fails without a connection, with `unavailable`: the link would not reach the provider.
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let connected = self.calls.0.connection.client().map(drop);
         let told = self.tell("put", &link);
@@ -56,13 +63,14 @@ impl Capability for RemoteProvider {
         })
     }
 
+    /// Tells the provider, and does not wait for it.
     fn unlink(&self, link: Arc<Link>) -> Done {
         self.tell("del", &link)
     }
 }
 
 impl RemoteProvider {
-    /// Tells the provider of a link. It does not answer.
+    /// Publishes a link to the provider. There is no answer.
     fn tell(&self, what: &'static str, link: &Link) -> Done {
         let subject = link_subject(&self.calls.0, &self.id, &link.name, what);
         let (shared, message) = (Arc::clone(&self.calls.0), link_definition(link, &self.id));
@@ -73,6 +81,7 @@ impl RemoteProvider {
     }
 }
 
+/// The subject of a change of a link.
 fn link_subject(shared: &CallsState, provider: &Id, name: &LinkName, what: &str) -> String {
     format!(
         "wasmbus.rpc.{}.{provider}.{name}.linkdefs.{what}",
@@ -80,8 +89,8 @@ fn link_subject(shared: &CallsState, provider: &Id, name: &LinkName, what: &str)
     )
 }
 
-/// A link in the form of providers of the OTP era, in which the other end is always the actor, even if the
-/// provider calls it.
+/// A link in the form of the OTP era, in `MessagePack`. That form knows an actor and a provider; so
+/// whichever end calls, the other end than the provider is the actor.
 fn link_definition(link: &Link, provider: &Id) -> Bytes {
     const MEMORY: &str = "memory takes what is written";
     let (values, actor) = link.seen_from(provider);

@@ -1,4 +1,16 @@
 //! The calls that were accepted lately, so that none is accepted twice.
+//!
+//! ```text
+//! seconds:   … │ 12:00:01 │ 12:00:02 │ 12:00:03 │ …
+//! forgotten_until ───────┘
+//!                refused as stale │ remembered     │ not yet
+//! ```
+//!
+//! A call is refused as stale rather than accepted by mistake: every second that was removed, for
+//! whatever reason, moves `forgotten_until` to its end.
+//!
+//! One entry costs about 20 bytes. `BTreeMap` has at most 61 seconds with the usual window of 30 s
+//! each way, so finding the second is cheap.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -33,7 +45,8 @@ pub(super) struct Replays {
 /// Parts of MACs and signatures. Nobody without a key can choose them, so they need no hashing.
 type Calls = HashSet<u64, BuildHasherDefault<AsItIs>>;
 
-/// A hasher that returns its input.
+/// A hasher that returns its input. Safe here, because the inputs are parts of MACs and signatures
+/// that were verified.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -63,6 +76,7 @@ pub(super) enum Denied {
 }
 
 impl Replays {
+    /// Nothing is remembered, and nothing from before `now` is accepted.
     pub(super) fn new(window: u64, capacity: usize, now: u64) -> Self {
         Self {
             window,
@@ -75,6 +89,8 @@ impl Replays {
     }
 
     /// Whether a call would be accepted. For the checks before its signature is verified.
+    ///
+    /// A call that passes here may still be refused by `record`, if another task records it first.
     pub(super) fn check(&self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
         if signed_at.abs_diff(now) > self.window || signed_at <= self.forgotten_until {
             return Err(Denied::Stale);
@@ -87,6 +103,10 @@ impl Replays {
     }
 
     /// Records an authentic call. Refuses a repetition.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` or `Replayed`, and nothing is recorded.
     pub(super) fn record(&mut self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
         self.forget_before(now.saturating_sub(self.window));
         self.check(call, signed_at, now)?;
@@ -109,6 +129,8 @@ impl Replays {
         }
     }
 
+    /// Removes the earliest second. Its set is emptied and kept for the next second, so that memory
+    /// is not allocated again under load.
     fn forget_first(&mut self) {
         let Some((second, mut calls)) = self.seconds.pop_first() else {
             return;

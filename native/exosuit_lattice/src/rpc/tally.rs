@@ -8,31 +8,31 @@ use tokio::sync::broadcast;
 
 use crate::Error;
 
-/// The shortest time between two reports of refusals of one kind.
+/// The shortest time between two notices of one kind.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The number of reports that wait for a slow reader.
+/// The number of notices that wait for a slow receiver. The oldest are lost.
 const REFUSALS: usize = 64;
 
-/// Calls from the lattice that were refused.
+/// Refusals of one kind since the last notice of that kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The target of the call.
     pub target: String,
     /// The reason why the last call was refused.
     pub error: Error,
-    /// The number of calls that were refused for this kind of reason since the last report.
+    /// The number of refusals of this kind since the last notice.
     pub count: u64,
 }
 
-/// The difference between two clocks, in milliseconds, above which it is reported: a third of the difference
-/// above which calls are refused.
+/// The difference between two clocks that is reported, in milliseconds. It is a third of the usual
+/// `freshness`, beyond which calls are refused.
 const SKEW: u64 = 10_000;
 
-/// The shortest time between two reports of differences, for all hosts together.
+/// The shortest time between two reports, for all hosts together.
 const SKEW_EVERY: Duration = Duration::from_mins(1);
 
-/// A host whose clock differs from this host's, according to its calls or answers.
+/// A host whose clock differs from ours, as its authentic calls or answers show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skew {
     /// The caller, or the answering target.
@@ -41,22 +41,27 @@ pub struct Skew {
     pub milliseconds: i64,
 }
 
-/// Counts refusals by the code of their error.
+/// Counts refusals by the code of their error. The codes are a fixed set, so the map is bounded.
 pub(super) struct Tally {
+    /// Held for a look-up by each refusal.
     kinds: Mutex<BTreeMap<&'static str, Kind>>,
     refusals: broadcast::Sender<Refusal>,
     skews: broadcast::Sender<Skew>,
+    /// When a difference was reported last.
     skew_told: Mutex<Option<Instant>>,
 }
 
+/// The refusals of one kind.
 #[derive(Default)]
 struct Kind {
     count: u64,
+    /// The count at the last notice.
     told: u64,
     told_at: Option<Instant>,
 }
 
 impl Tally {
+    /// Nothing is counted yet.
     pub(super) fn new() -> Self {
         Self {
             kinds: Mutex::default(),
@@ -66,11 +71,14 @@ impl Tally {
         }
     }
 
+    /// The reports of clocks from now on.
     pub(super) fn skews(&self) -> broadcast::Receiver<Skew> {
         self.skews.subscribe()
     }
 
-    /// Reports a difference between `sent`, the time in an authentic message of this source, and `now`.
+    /// Reports a source whose message, made at `sent`, came at another time than `now`. The message
+    /// must be authentic: anyone could cause a report otherwise. The time on the way counts as a
+    /// difference, too.
     pub(super) fn compare_clocks(&self, source: &str, sent: u64, now: u64) {
         if sent.abs_diff(now) <= SKEW {
             return;
@@ -91,10 +99,12 @@ impl Tally {
         });
     }
 
+    /// The notices from now on.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Refusal> {
         self.refusals.subscribe()
     }
 
+    /// The number of refusals by code.
     pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.kinds
             .lock()
@@ -103,6 +113,7 @@ impl Tally {
             .collect()
     }
 
+    /// Counts a refusal, and sends a notice if the last one of its kind is a second old.
     pub(super) fn count(&self, target: &str, error: &Error) {
         let mut kinds = self.kinds.lock();
         let kind = kinds.entry(error.code()).or_default();

@@ -10,6 +10,16 @@
 //!
 //! A signature passes three steps: [`VerifyLimiter::precheck`] before a call is parsed,
 //! [`VerifyLimiter::acquire`] before it is verified, and [`VerifyLimiter::record`] with the result.
+//!
+//! | sender | checked | budget |
+//! |---|---|---|
+//! | known, signature valid | always | untouched |
+//! | known, signature invalid | always | untouched; the sender becomes unknown |
+//! | unknown, signature valid | if the budget has one | takes one and returns it; becomes known |
+//! | unknown, signature invalid | if the budget has one | takes one |
+//!
+//! A sender that becomes unknown by a forged signature in its name is served as long as the budget
+//! lasts, and becomes known again with its next valid signature.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -25,12 +35,13 @@ use crate::Error;
 /// whose signatures are valid, are fewer.
 const FORGED_PER_SECOND: u32 = 500;
 
-/// How many senders are remembered in each of two generations.
+/// The number of senders in each of the two generations.
 const KNOWN_SENDERS: usize = 4_096;
 
-/// The part of an inbox that identifies a sender. All inboxes begin alike, and most clients make
-/// one for each request that differs from the last only at its end.
+/// The number of tokens of an inbox that identify a sender. All inboxes begin with the same token.
 const TOKENS: usize = 2;
+/// The number of characters of each of these tokens. Most clients make one inbox for each request
+/// that differs from the last only at its end.
 const LETTERS: usize = 12;
 
 /// The hash of a sender's inbox.
@@ -46,7 +57,9 @@ pub(super) struct Permit {
 
 /// The senders with recent valid signatures, and the budget for all others.
 pub(super) struct VerifyLimiter {
+    /// With secret keys, so that nobody can choose an inbox whose hash is that of another sender.
     hasher: RandomState,
+    /// Held for a few look-ups.
     state: Mutex<LimiterState>,
 }
 
@@ -56,10 +69,12 @@ struct LimiterState {
     old: HashSet<Sender>,
     /// How many invalid signatures may still be verified.
     forged: u32,
+    /// When the budget was last refilled.
     since: Instant,
 }
 
 impl VerifyLimiter {
+    /// Nobody is known, and the budget is full.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             hasher: RandomState::new(),
@@ -73,6 +88,8 @@ impl VerifyLimiter {
     }
 
     /// The sender that awaits an answer in this inbox.
+    ///
+    /// A message without an inbox has a sender, too: all of these share one.
     pub(super) fn sender(&self, inbox: Option<&str>) -> Sender {
         let mut tokens = inbox.unwrap_or_default().splitn(TOKENS + 1, '.');
         let tokens: [_; TOKENS] = std::array::from_fn(|_| tokens.next().unwrap_or_default());
@@ -81,6 +98,10 @@ impl VerifyLimiter {
     }
 
     /// Whether a message of this sender may be looked at. Takes nothing from the budget.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded`, if the sender is unknown and the budget is used up.
     pub(super) fn precheck(&self, sender: Sender, now: Instant) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.knows(sender) {
@@ -94,6 +115,10 @@ impl VerifyLimiter {
     }
 
     /// The permit to verify a signature. An unknown sender's takes one from the budget.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded`, see `precheck`.
     pub(super) fn acquire(&self, sender: Sender, now: Instant) -> Result<Permit, Error> {
         let mut state = self.state.lock();
         let is_known = state.knows(sender);
@@ -122,6 +147,8 @@ impl VerifyLimiter {
 
 impl LimiterState {
     /// Refills the budget by the time that has passed.
+    ///
+    /// Less than one is not added, and `since` stays, so that short intervals add up.
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since).as_secs_f64();
         let more = (passed * f64::from(FORGED_PER_SECOND)).min(f64::from(FORGED_PER_SECOND));
@@ -137,10 +164,13 @@ impl LimiterState {
         }
     }
 
+    /// Whether the sender has had a valid signature lately.
     fn knows(&self, sender: Sender) -> bool {
         self.young.contains(&sender) || self.old.contains(&sender)
     }
 
+    /// Makes a sender known. A sender that keeps calling is always in the young generation or added
+    /// to it again.
     fn know(&mut self, sender: Sender) {
         if self.young.contains(&sender) {
             return;

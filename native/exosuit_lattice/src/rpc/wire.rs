@@ -1,4 +1,9 @@
 //! Invocations and their answers as they are on the wire: maps of `MessagePack`.
+//!
+//! The format is that of the hosts of the OTP era, byte for byte as their Rust library writes it.
+//! Reading is more tolerant: fields in any order, unknown fields, and the forms of bytes that other
+//! libraries write. A field that comes twice is refused, so that two readers cannot understand one
+//! message in two ways.
 
 use bytes::Bytes;
 use exosuit_claims::invocation::Entity;
@@ -12,7 +17,23 @@ const MAX_NAME: usize = 1_024;
 /// The longest id: twice a UUID's.
 const MAX_ID: usize = 72;
 
-/// A call as it is sent from host to host.
+/// A signed call as it is sent from host to host.
+///
+/// ```
+/// use exosuit_lattice::{Entity, Invocation};
+///
+/// let call = Invocation {
+///     origin: Entity::actor("MABC"),
+///     target: Entity::actor("MDEF"),
+///     operation: "Echo.Say".to_owned(),
+///     payload: b"hello".to_vec().into(),
+///     id: "0000-1".to_owned(),
+///     ..Invocation::default()
+/// };
+/// assert_eq!(Invocation::decode(&call.encode())?, call);
+/// assert!(Invocation::decode(&b"nonsense".to_vec().into()).is_err());
+/// # Ok::<(), exosuit_lattice::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Invocation {
     /// The caller.
@@ -21,33 +42,35 @@ pub struct Invocation {
     pub target: Entity,
     /// `Service.Method`.
     pub operation: String,
-    /// The arguments; empty if they are sent separately.
+    /// The arguments; empty if they are in the object store.
     pub payload: Bytes,
-    /// The id of the call.
+    /// The id of the call: 1 to 72 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`. It also names a
+    /// payload in the object store.
     pub id: String,
     /// The signed token.
     pub token: String,
-    /// The key of the host or cluster that sent it: `N…` or `C…`.
+    /// The host or cluster that sent it: `N…` or `C…`. It is not trusted.
     pub host_id: String,
-    /// The length of the arguments, even if they are sent separately.
+    /// The length of the payload. If it is larger than the payload here, the payload is in the
+    /// object store.
     pub content_length: Option<u64>,
 }
 
 /// The answer to a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Response {
-    /// The result; empty if it is sent separately.
+    /// The result; empty if it is in the object store.
     pub payload: Bytes,
-    /// The id of the call.
+    /// The id of the call that this answers.
     pub invocation_id: String,
-    /// The reason why there is no result.
+    /// The text of the error, if the call failed.
     pub error: Option<String>,
-    /// The length of the result, even if it is sent separately.
+    /// The length of the result. If it is larger than the payload here, that is in the object store.
     pub content_length: Option<u64>,
 }
 
 impl Invocation {
-    /// Encodes it as the Rust library of wasmCloud does: the fields in this order.
+    /// Encodes it as the Rust library of the OTP era does, field by field in that order.
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(1_024 + self.payload.len());
         map(&mut out, 7 + u32::from(self.content_length.is_some()));
@@ -65,17 +88,22 @@ impl Invocation {
         out.into()
     }
 
-    /// Reads one.
+    /// Decodes a call. Its payload is a slice of the message.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`, with the field that is wrong. Nothing is verified.
     pub fn decode(message: &Bytes) -> Result<Self, Error> {
         let invocation = decode(message).and_then(|invocation: Self| invocation.checked());
         invocation.map_err(|why| Error::malformed("invocation", why))
     }
 
-    /// Whether the arguments are in the object store instead of the message.
+    /// Whether the payload is in the object store.
     pub(super) fn is_apart(&self) -> bool {
         self.content_length.unwrap_or_default() > self.payload.len() as u64
     }
 
+    /// Refuses names and ids that are too long for a subject or an error.
     fn checked(self) -> Result<Self, ParseError> {
         let entities = [&self.origin, &self.target];
         let names = entities
@@ -93,7 +121,7 @@ impl Invocation {
 }
 
 impl Response {
-    /// Encodes it as the Rust library of wasmCloud does.
+    /// Encodes it as the Rust library of the OTP era does.
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(128 + self.payload.len());
         let optional = [self.error.is_some(), self.content_length.is_some()];
@@ -108,13 +136,17 @@ impl Response {
         out.into()
     }
 
-    /// Reads one.
+    /// Decodes an answer.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`.
     pub fn decode(message: &Bytes) -> Result<Self, Error> {
         decode(message).map_err(|why| Error::malformed("invocation response", why))
     }
 }
 
-/// Checks the id, because it becomes the name of an object in the store, and a part of texts for people.
+/// Checks an id. It becomes part of a subject and of texts for people.
 fn check_id(id: &str) -> Result<(), ParseError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if (1..=MAX_ID).contains(&id.len()) && id.bytes().all(allowed) {
@@ -125,7 +157,7 @@ fn check_id(id: &str) -> Result<(), ParseError> {
     ))
 }
 
-/// A type that is read field by field. The fields may come in any order, and unknown fields are skipped.
+/// A map that is read field by field, in any order. Unknown fields are skipped.
 trait Fields: Default {
     /// The names of the fields. A repeated field is an error.
     const NAMES: &'static [&'static str];
@@ -189,6 +221,7 @@ impl Fields for Response {
     }
 }
 
+/// A message that is one map, with nothing after it.
 fn decode<T: Fields>(message: &Bytes) -> Result<T, ParseError> {
     let mut reader = Reader::new(message);
     let value = fields(&mut reader)?;
@@ -196,6 +229,7 @@ fn decode<T: Fields>(message: &Bytes) -> Result<T, ParseError> {
     Ok(value)
 }
 
+/// The fields of a map. Errors name the field, and one that comes twice is an error.
 fn fields<T: Fields>(reader: &mut Reader) -> Result<T, ParseError> {
     let mut value = T::default();
     let mut seen = 0u32;

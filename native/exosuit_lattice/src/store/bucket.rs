@@ -22,6 +22,8 @@ use crate::{Connection, Error, StreamLimits};
 const ATTEMPTS: usize = 64;
 
 /// A bucket of the lattice. Clones share it.
+///
+/// It holds no state of the server's: the bucket may be lost and created again at any time.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     connection: Connection,
@@ -32,6 +34,9 @@ pub struct Bucket {
 }
 
 /// The value of a key, with its revision.
+///
+/// A deleted key keeps the revision of its deletion, so that a conditional write can tell it from a
+/// key that never existed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The value. `None` if the key was deleted, or never existed.
@@ -41,6 +46,9 @@ pub struct Entry {
 }
 
 /// Which bucket there is, and its last revision.
+///
+/// Two positions with one identity can be compared by their revisions. With different identities,
+/// nothing of the one holds for the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// Identifies the bucket: it changes when the bucket is lost and created again.
@@ -65,7 +73,7 @@ impl Bucket {
         self.limits = limits;
     }
 
-    /// Its name.
+    /// The name of the bucket, without the prefix `KV_` of its stream.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -76,6 +84,10 @@ impl Bucket {
     }
 
     /// Creates the bucket, unless it exists.
+    ///
+    /// # Errors
+    ///
+    /// `Store`, with advice if the account has no room.
     pub async fn prepare(&self) -> Result<(), Error> {
         self.store().await.map(|_| ())
     }
@@ -98,6 +110,10 @@ impl Bucket {
     }
 
     /// Writes a value in any case, and returns its revision.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`, `Store`. After a lost connection the value may have been written.
     pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, Error> {
         self.connection.refuse_too_large("value", value.len())?;
         let put = self.store().await?.put(key, value).await;
@@ -108,6 +124,13 @@ impl Bucket {
     /// at the same time. Returns the revision.
     ///
     /// `change` returns `Ok(None)` to write nothing.
+    ///
+    /// `change` may be called up to 64 times, and must not have effects of its own.
+    ///
+    /// # Errors
+    ///
+    /// `Contended` if other hosts wrote at each attempt, the error of `change`, `TooLarge`,
+    /// `Store`.
     pub async fn update<F>(&self, key: &str, mut change: F) -> Result<u64, Error>
     where
         F: FnMut(Option<&Bytes>) -> Result<Option<Bytes>, Error>,
@@ -130,6 +153,8 @@ impl Bucket {
 
     /// Writes a value if the key still has this revision, and returns the new one. `None` if
     /// another host has written in the meantime. A key that never existed has revision 0.
+    ///
+    /// It never tries again: the caller decides anew with what is there now.
     pub async fn compare_and_set(
         &self,
         key: &str,
@@ -145,6 +170,8 @@ impl Bucket {
     }
 
     /// Writes a value if the key has none. Returns whether it did.
+    ///
+    /// A deleted key has none, too.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<bool, Error> {
         let mut created = false;
         let value = Some(value);
@@ -157,12 +184,19 @@ impl Bucket {
     }
 
     /// Deletes a key with its history, in a way that hosts of both eras see.
+    ///
+    /// It writes a marker that the server keeps for the key, so that watchers learn of the
+    /// deletion. A missing key gets a marker, too.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         let purged = self.store().await?.purge(key).await;
         purged.map_err(|error| Error::store("delete", &error))
     }
 
     /// Deletes a key if it still has this revision. Returns whether it did.
+    ///
+    /// # Errors
+    ///
+    /// `Store`, if the deletion failed and the key is unchanged.
     pub async fn compare_and_delete(&self, key: &str, revision: u64) -> Result<bool, Error> {
         let store = self.store().await?;
         match store.purge_expect_revision(key, Some(revision)).await {
@@ -225,6 +259,7 @@ impl Bucket {
         }
     }
 
+    /// The streams of the domain that has the bucket.
     fn jetstream(&self) -> jetstream::Context {
         self.connection.jetstream(self.domain.as_deref())
     }

@@ -1,10 +1,23 @@
 //! The keys of the `data` bucket.
+//!
+//! | key | value | known to |
+//! |---|---|---|
+//! | `CLAIMS_<public key>` | `Claims` | hosts of both eras |
+//! | `LINKDEF_<hash>` | `LinkDefinition` | hosts of the OTP era |
+//! | `REFMAP_<reference in base64>` | `Reference` | hosts of both eras |
+//! | `COMPONENT_<id>` | `Component` with its links | hosts of 1.x |
+//!
+//! Keys of other kinds are ignored, so that newer hosts may add some.
 
 use data_encoding::{BASE64URL_NOPAD, HEXUPPER};
 use sha2::{Digest, Sha256};
 
 /// The id of a link of the OTP era: a hash of actor, contract and link name. All hosts compute the
 /// same one.
+///
+/// SHA-256 over the three texts without separators, in upper-case hexadecimal. That is the format
+/// of the OTP era, so different triples with the same concatenation share an id; names in practice
+/// never do.
 pub(crate) fn link_id(actor: &str, contract: &str, name: &str) -> String {
     let hash = Sha256::new()
         .chain_update(actor)
@@ -14,6 +27,21 @@ pub(crate) fn link_id(actor: &str, contract: &str, name: &str) -> String {
 }
 
 /// The things that keys of the `data` bucket refer to.
+///
+/// ```
+/// use exosuit_lattice::Key;
+///
+/// let key = Key::Reference("example.com/echo:0.1".to_owned());
+/// assert_eq!(key.to_string(), "REFMAP_ZXhhbXBsZS5jb20vZWNobzowLjE");
+/// assert_eq!(Key::parse(&key.to_string()), Some(key));
+///
+/// assert_eq!(Key::parse("CLAIMS_MABC"), Some(Key::Claims("MABC".to_owned())));
+/// assert_eq!(Key::parse("SOMETHING_ELSE"), None);
+///
+/// // All hosts compute the same id for a link.
+/// let link = Key::link("MABC", "wasmcloud:keyvalue", "default");
+/// assert!(matches!(&link, Key::Link(id) if id.len() == 64));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     /// The claims of this public key.
@@ -33,6 +61,8 @@ const COMPONENT: &str = "COMPONENT_";
 
 impl Key {
     /// Parses a key. `None` for a key of another kind.
+    ///
+    /// Also `None` for a prefix without a rest, and for a reference that is not base64 of UTF-8.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = |prefix| {
             text.strip_prefix(prefix)

@@ -1,4 +1,8 @@
 //! The stream that hosts before 0.60 kept their state in. It is read once, and deleted.
+//!
+//! A host that dies while it copies leaves the stream there, and the next one copies the rest: keys
+//! that exist in the bucket are not touched. Two hosts that copy at once do each other no harm for
+//! the same reason.
 
 use std::time::Duration;
 
@@ -17,11 +21,15 @@ use crate::{Connection, Error};
 /// How long the server may take for the next message of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// More records than any lattice of that time had.
+/// More records than any lattice of that time had. A larger stream is an error, and stays.
 const MAX_RECORDS: u64 = 1 << 17;
 
 /// Copies the records of the old stream to the bucket, except keys that the bucket has already, and
 /// deletes the stream. Returns the number of copied records.
+///
+/// # Errors
+///
+/// `Store`, if the stream cannot be read to its end. Nothing is deleted then.
 pub(super) async fn migrate(
     connection: &Connection,
     lattice: &Id,
@@ -77,6 +85,8 @@ pub(super) async fn migrate(
 }
 
 /// Copies one record. A record that cannot be decoded is skipped, as the old hosts did.
+///
+/// Returns whether it was written. `false` also if the bucket had the key.
 async fn bring(message: &Message, bucket: &Bucket) -> Result<bool, Error> {
     let Some(record) = record(&message.subject, &message.payload) else {
         return Ok(false);
@@ -87,6 +97,7 @@ async fn bring(message: &Message, bucket: &Bucket) -> Result<bool, Error> {
     bucket.create(&key.to_string(), record.encode()).await
 }
 
+/// A link of that time. Deleted links stayed in the stream with a flag.
 #[derive(Deserialize)]
 struct OldLink {
     #[serde(flatten)]
@@ -96,6 +107,8 @@ struct OldLink {
 }
 
 /// The record of `lc.<lattice>.<kind>.<id>`. The ids of links were different then.
+///
+/// `None` for a kind that is unknown, and for a link that was deleted.
 fn record(subject: &str, value: &[u8]) -> Option<Record> {
     match subject.split('.').nth(2)? {
         "claims" => Some(Record::Claims(decode::<Claims>(value).ok()?)).filter(is_named),
@@ -108,6 +121,7 @@ fn record(subject: &str, value: &[u8]) -> Option<Record> {
     }
 }
 
+/// Whether claims say whose they are: without it they have no key.
 fn is_named(record: &Record) -> bool {
     matches!(record, Record::Claims(claims) if !claims.sub.is_empty())
 }

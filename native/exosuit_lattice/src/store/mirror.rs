@@ -14,17 +14,26 @@ use std::sync::Arc;
 
 use async_nats::datetime::DateTime;
 
-/// More keys, and more bytes of keys, than any real lattice has. Beyond them something is wrong:
-/// new keys are ignored, and the known ones are still followed. Deleted keys make room for new
-/// ones, the oldest first.
+/// The bound on keys: about a million. More than any real lattice has, so beyond it something is
+/// wrong. New keys are then ignored, and the known ones are still followed. Deleted keys make room
+/// for new ones, the oldest first.
 const MAX_KEYS: usize = 1 << 20;
+/// The bound on the bytes of all keys: 64 MiB.
 const MAX_BYTES: usize = 64 << 20;
 
 /// The keys of a bucket with their revisions.
+///
+/// | field | grows with | bound |
+/// |---|---|---|
+/// | `keys` | keys, deleted ones included | `max_keys`, and `room` bytes |
+/// | `dead` | deleted keys | is a part of `keys` |
+/// | `seen` | keys, during a sweep | is a part of `keys` |
+/// | `before` | live keys of former buckets | `MAX_KEYS` |
 #[derive(Debug)]
 pub(super) struct KeyMirror {
-    /// The bound on the number of keys, and that on their bytes.
+    /// The bound on the number of keys. Tests use a small one.
     max_keys: usize,
+    /// The bound on their bytes.
     room: usize,
     /// The bytes of the keys now.
     bytes: usize,
@@ -101,6 +110,9 @@ impl KeyMirror {
     }
 
     /// Where to continue, in a bucket with this creation time and last revision.
+    ///
+    /// A bucket with another creation time, or with fewer revisions than were applied, is another
+    /// one. Its live keys of before move to `before`, and everything starts anew.
     pub(super) fn begin(&mut self, created: DateTime, last_revision: u64) -> From {
         let is_same = self.created == Some(created) && self.revision <= last_revision;
         if is_same && self.seen.is_none() {
@@ -120,11 +132,16 @@ impl KeyMirror {
     }
 
     /// Reads everything again next time, because something was missed.
+    ///
+    /// The keys stay, so a sweep reports only differences.
     pub(super) fn restart(&mut self) {
         self.seen = Some(HashSet::new());
     }
 
     /// Applies a change.
+    ///
+    /// A revision that is not newer changes nothing, so it does not matter if a message comes
+    /// twice, as it does after each interruption.
     pub(super) fn apply(&mut self, key: &str, revision: u64, is_live: bool) -> KeyChange {
         self.revision = self.revision.max(revision);
         let known = self.keys.get(key).copied();
@@ -152,6 +169,8 @@ impl KeyMirror {
     }
 
     /// Stores the state of a key.
+    ///
+    /// Keeps `bytes` and `dead` in step with `keys`.
     fn note(&mut self, key: Arc<str>, now: KeyState, before: Option<KeyState>) {
         match before {
             None => self.bytes += key.len(),
@@ -168,6 +187,10 @@ impl KeyMirror {
 
     /// Whether there is room for a new key. For a key with a value, the oldest deleted keys are
     /// removed.
+    ///
+    /// A marker of an unknown key needs no entry: nobody was told of the key. Then the counts
+    /// differ from the server's, and the next check reads everything again, which is slower but not
+    /// wrong.
     fn make_room(&mut self, key: &str, is_live: bool) -> bool {
         while self.keys.len() >= self.max_keys || self.bytes + key.len() > self.room {
             if !is_live {
@@ -186,6 +209,9 @@ impl KeyMirror {
     }
 
     /// Everything was read: returns the keys that were not seen.
+    ///
+    /// It may be called without a sweep, after continuing from a revision. Then only keys of a
+    /// former bucket can be gone.
     pub(super) fn caught_up(&mut self) -> Gone {
         let mut gone = Gone::default();
         if let Some(seen) = self.seen.take() {

@@ -10,6 +10,22 @@
 //! - [`Bucket`]: reads and writes of one bucket. [`Objects`]: bytes by digest.
 //! - `keys`, `records`: the keys and values of `data`. `legacy`: where hosts before 0.60 kept them.
 //! - `watcher`, `mirror`: the changes of a bucket.
+//!
+//! # Who writes and who reads
+//!
+//! Each host watches `data`, `configurations` and `applications` (`Exosuit.Host.Replica`), and
+//! keeps what it needs in its own tables. It writes when a user changes something on it. So there
+//! is no leader: two hosts that write the same key are ordered by the server, and conditional
+//! writes tell the second that it came late.
+//!
+//! Old hosts do not know our applications, and 1.x hosts store links per component. The records of
+//! `data` are therefore exactly theirs, see `records`. Everything else is in buckets of our own.
+//!
+//! # What a lost bucket means
+//!
+//! A server without replicas may lose its disk. The bucket is then created again, empty, by the
+//! first host that needs it. Watchers tell that from a deletion (`Change::Lost`), and hosts write
+//! their copies back.
 
 mod bucket;
 pub(crate) mod keys;
@@ -31,7 +47,10 @@ pub use watcher::{Change, Watcher};
 
 use crate::{Connection, Error, StreamLimits};
 
-/// The state that the hosts of a lattice share. Clones share it.
+/// The state that the hosts of a lattice share. Clones share it, and cost a few reference counts.
+///
+/// Every function that is `async` asks a server. Without a connection it fails at once with
+/// `NotConnected`, and it never waits for one.
 #[derive(Debug, Clone)]
 pub struct SharedState {
     lattice: Id,
@@ -43,7 +62,8 @@ pub struct SharedState {
 }
 
 impl SharedState {
-    /// The state of a lattice over its control connection. Sends no request yet.
+    /// The state of a lattice over its control connection. Sends no request yet. `domain` is the
+    /// domain of `JetStream` that has the buckets, if it is not that of the server.
     pub fn new(connection: &Connection, lattice: Id, domain: Option<String>) -> Self {
         let bucket = |name: String| Bucket::new(connection.clone(), name, domain.clone());
         Self {
@@ -61,6 +81,8 @@ impl SharedState {
     }
 
     /// Applies these limits to each bucket that is created.
+    ///
+    /// Buckets that exist already keep their limits.
     #[must_use]
     pub fn limited(mut self, limits: StreamLimits) -> Self {
         self.data.limit(limits);
@@ -72,6 +94,14 @@ impl SharedState {
 
     /// Creates missing buckets, and copies the records of hosts before 0.60. Returns the number of
     /// copied records.
+    ///
+    /// A host calls it each time that it starts. The old stream is deleted once it was copied, so
+    /// the copy happens once per lattice. Applications and objects are not created here, as a
+    /// lattice of other hosts would never use them.
+    ///
+    /// # Errors
+    ///
+    /// `Store`, with advice if the account has no room for the buckets.
     pub async fn prepare(&self) -> Result<usize, Error> {
         self.data.prepare().await?;
         self.configurations.prepare().await?;
@@ -106,11 +136,20 @@ impl SharedState {
     }
 
     /// Watches a bucket, beginning with all existing keys.
+    ///
+    /// Runs a task until the watcher is dropped. See `watcher` for what a reader can rely on.
     pub fn watch(&self, bucket: &Bucket) -> Watcher {
         Watcher::start(bucket.clone())
     }
 
     /// Writes claims, a link of the OTP era or a reference.
+    ///
+    /// The value is written whatever was there. Returns the revision.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` for a component, which does not know its own id: use [`Self::update_component`].
+    /// `TooLarge` for a value that does not fit into a message.
     pub async fn put(&self, record: &Record) -> Result<u64, Error> {
         let key = record
             .key()
@@ -124,6 +163,15 @@ impl SharedState {
     }
 
     /// Changes the links of a component of 1.x, without losing changes of other hosts.
+    ///
+    /// All links of a component are one value. So two hosts that each add a link would overwrite
+    /// each other without the comparison of revisions. `change` may be called several times, each
+    /// time with the value that another host has just written. If it changes nothing, nothing is
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// `Contended` after 64 attempts, `Malformed` if the value there cannot be decoded.
     pub async fn update_component(
         &self,
         id: &Id,
@@ -140,7 +188,7 @@ impl SharedState {
             .await
     }
 
-    /// Writes a configuration.
+    /// Writes a configuration in place of an earlier one, and returns the revision.
     pub async fn put_configuration(
         &self,
         name: &Id,
@@ -151,7 +199,11 @@ impl SharedState {
             .await
     }
 
-    /// A configuration, if it exists.
+    /// A configuration, or `None` if there is none of this name.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` if another host wrote something else there.
     pub async fn configuration(
         &self,
         name: &Id,
@@ -160,7 +212,8 @@ impl SharedState {
         entry.value.map(|value| records::decode(&value)).transpose()
     }
 
-    /// Deletes a configuration.
+    /// Deletes a configuration. A missing one is not an error. Links that name it are withheld by
+    /// the control plane.
     pub async fn delete_configuration(&self, name: &Id) -> Result<(), Error> {
         self.configurations.delete(name.as_str()).await
     }

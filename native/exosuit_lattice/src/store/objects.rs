@@ -2,6 +2,19 @@
 //!
 //! An object is called by the SHA-256 of its bytes. Anybody on the bus can write there, so bytes that were
 //! read count only once their digest is the one that was asked for.
+//!
+//! Digest is name, so an object never changes, and two hosts that store the same file do not
+//! disturb each other. The client of the library writes pieces first and the description last. A
+//! host that dies in between leaves pieces that nobody reads.
+//!
+//! | bound | value |
+//! |---|---|
+//! | the bytes of an object | 256 MiB, `MAX_OBJECT` |
+//! | the wait for a piece | 10 s |
+//! | the objects of a listing | 131,072 |
+//! | the silence of a listing | 2 s, then it begins again, 5 times |
+//!
+//! Objects are held in memory as a whole while they are read or written.
 
 use std::time::Duration;
 
@@ -27,19 +40,32 @@ const PIECE: usize = 128 << 10;
 /// How long the next piece of an object may take. The servers may have lost it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a listing may send nothing, and how many of them are begun.
+/// The time for which a listing may send nothing before it is begun again.
 const STANDSTILL: Duration = Duration::from_secs(2);
+/// The number of listings that are begun.
 const LISTINGS: usize = 5;
 
-/// More objects than any lattice has.
+/// More objects than any lattice has. A listing with more is an error, as its result would be too
+/// large.
 const MAX_OBJECTS: usize = 1 << 17;
 
 /// The SHA-256 of an object, as text `sha256:` and 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use exosuit_lattice::Digest;
+///
+/// let digest = Digest::of(b"hello");
+/// let text = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+/// assert_eq!(digest.to_string(), text);
+/// assert_eq!(Digest::parse(text), Ok(digest));
+/// assert!(Digest::parse("2cf24dba").is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of bytes.
+    /// Hashes bytes. It takes about a second for the largest object, so call it on a blocking
+    /// thread.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -47,7 +73,8 @@ impl Digest {
     /// Parses the text of a digest.
     ///
     /// # Errors
-    /// If it is not one.
+    ///
+    /// `Malformed`, if it is anything but `sha256:` and 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let digest = text
             .strip_prefix("sha256:")
@@ -67,6 +94,8 @@ impl std::fmt::Display for Digest {
 }
 
 /// An object in the store, as the host that stored it described it.
+///
+/// Nothing of it is verified: any host may have written it. Only [`Objects::get`] checks the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// Its digest.
@@ -77,7 +106,7 @@ pub struct Stored {
     pub at: u64,
 }
 
-/// The object store of a lattice. Clones share it.
+/// The object store of a lattice. Clones share it. The store is created by the first operation.
 #[derive(Debug, Clone)]
 pub struct Objects {
     connection: Connection,
@@ -104,6 +133,11 @@ impl Objects {
     /// Stores bytes, unless they are stored already, and returns their digest.
     ///
     /// An existing object is read, so that a damaged one is replaced.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`, `NotConnected`, `Store`. A write whose answer was lost is repeated by calling it
+    /// again.
     pub async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
         refuse_too_large(bytes.len() as u64)?;
         // Hashing takes up to a second, and would delay the other tasks of the thread.
@@ -128,6 +162,12 @@ impl Objects {
     }
 
     /// Reads an object and checks its digest. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` if the description says so or the bytes go on for too long. `Store` if a piece
+    /// does not come within 10 seconds, if the bytes have another digest, or if the object is a
+    /// link to another.
     pub async fn get(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
         let store = self.store().await?;
         match find(&store, digest).await? {
@@ -137,6 +177,8 @@ impl Objects {
     }
 
     /// Deletes an object with all its pieces. Returns whether there was one.
+    ///
+    /// Hosts that are just reading it get an error for a missing piece.
     pub async fn delete(&self, digest: Digest) -> Result<bool, Error> {
         let store = self.store().await?;
         let Some(info) = find(&store, digest).await? else {
@@ -175,7 +217,7 @@ impl Objects {
         Err(Error::store("list the objects", &why))
     }
 
-    /// Lists all objects; none if the listing stands still.
+    /// One listing. `None` if it stood still.
     async fn list_once(&self) -> Result<Option<Vec<Stored>>, Error> {
         let failed = |why: &dyn std::fmt::Display| Error::store("list the objects", why);
         let store = self.store().await?;
@@ -225,15 +267,18 @@ impl Objects {
         }
     }
 
+    /// The stream of an object store of this name.
     fn stream(&self) -> String {
         format!("OBJ_{}", self.bucket)
     }
 
+    /// The streams of the domain that has the store.
     fn jetstream(&self) -> jetstream::Context {
         self.connection.jetstream(self.domain.as_deref())
     }
 }
 
+/// The description of an object. `None` if there is none, or only a note that it was deleted.
 async fn find(store: &ObjectStore, digest: Digest) -> Result<Option<ObjectInfo>, Error> {
     match store.info(digest.to_string()).await {
         Ok(info) => Ok(Some(info).filter(|info| !info.deleted)),
@@ -243,6 +288,9 @@ async fn find(store: &ObjectStore, digest: Digest) -> Result<Option<ObjectInfo>,
 }
 
 /// Reads the object of a description. Only the place of the pieces is taken from the description.
+///
+/// The digest is computed while the pieces arrive. `None` if the object was deleted in the
+/// meantime.
 async fn fetch(
     store: &ObjectStore,
     info: &ObjectInfo,
@@ -283,6 +331,7 @@ async fn fetch(
     )))
 }
 
+/// An entry of a listing. `None` if its name is not a digest.
 fn stored(info: &ObjectInfo) -> Option<Stored> {
     let at = info.modified.map_or(0, DateTime::unix_timestamp_nanos);
     Some(Stored {
@@ -292,6 +341,7 @@ fn stored(info: &ObjectInfo) -> Option<Stored> {
     })
 }
 
+/// `TooLarge` past `MAX_OBJECT`.
 fn refuse_too_large(size: u64) -> Result<(), Error> {
     if size <= MAX_OBJECT {
         return Ok(());
@@ -303,6 +353,8 @@ fn refuse_too_large(size: u64) -> Result<(), Error> {
     })
 }
 
+/// Whether the name of the pieces is a token of a subject without wildcards. It comes from the
+/// description, which any host can write.
 fn is_plain(nuid: &str) -> bool {
     !nuid.is_empty() && nuid.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -1,4 +1,8 @@
 //! The records of the store, as hosts of both eras write and read them: JSON.
+//!
+//! Two rules keep the eras compatible. A field that is missing or null is an empty text, and
+//! unknown fields are ignored. A link's id is computed, never read: hosts that wrote another one
+//! would make two links of one.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +15,20 @@ use super::keys::{Key, link_id};
 use crate::Error;
 
 /// A value of the lattice's bucket, decoded.
+///
+/// The key says which kind a value has: the JSON alone does not.
+///
+/// ```
+/// use exosuit_lattice::{Key, Record};
+///
+/// let key = Key::link("MABC", "wasmcloud:keyvalue", "default");
+/// let value = br#"{"actor_id":"MABC","provider_id":"VDEF","link_name":"default",
+///     "contract_id":"wasmcloud:keyvalue","values":{"URL":"redis://127.0.0.1"}}"#;
+/// let record = Record::decode(&key, value)?;
+/// assert_eq!(record.key(), Some(key));
+/// assert!(matches!(record, Record::Link(link) if link.values["URL"] == "redis://127.0.0.1"));
+/// # Ok::<(), exosuit_lattice::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// The claims of an actor or a provider.
@@ -23,16 +41,17 @@ pub enum Record {
     Component(Component),
 }
 
-/// The claims of a token, as texts: `""` for an absent one.
+/// The claims of a token, as texts; `""` for what the token does not say.
 ///
-/// They are written as in the OTP era. 1.x reads the same fields, and writes some under longer names.
+/// Written with the field names of the OTP era. Some writers of 1.x use longer names (`issuer`,
+/// `revision`, `subject`), which are read as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claims {
     /// A name that other actors may call it by.
     #[serde(deserialize_with = "text")]
     pub call_alias: String,
-    /// The account that signed it.
+    /// The public key of the issuer: an account, `A…`.
     #[serde(deserialize_with = "text", alias = "issuer")]
     pub iss: String,
     /// Its name.
@@ -49,13 +68,13 @@ pub struct Claims {
     pub tags: String,
     /// Its version.
     pub version: Option<String>,
-    /// Its public key.
+    /// The public key of the actor or provider.
     #[serde(deserialize_with = "text", alias = "subject")]
     pub sub: String,
     /// The contract that a provider implements; `""` for actors.
     #[serde(deserialize_with = "text")]
     pub contract_id: String,
-    /// The schema of a provider's settings.
+    /// The JSON schema of a provider's settings, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<String>,
 }
@@ -63,12 +82,12 @@ pub struct Claims {
 /// A link of the OTP era.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkDefinition {
-    /// Its id. Other hosts may leave it out, because it follows from the other fields.
+    /// The id of the link. It follows from the other fields, so others may leave it out.
     #[serde(default, deserialize_with = "text")]
     pub id: String,
-    /// The actor that calls.
+    /// The source of the link.
     pub actor_id: String,
-    /// The provider that is called.
+    /// The provider.
     pub provider_id: String,
     /// The name of the link.
     pub link_name: String,
@@ -79,7 +98,7 @@ pub struct LinkDefinition {
     pub values: BTreeMap<String, String>,
 }
 
-/// Which public key a reference was found to have.
+/// The public key of the image behind a reference, as the host that fetched it found out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
     /// The reference.
@@ -91,7 +110,7 @@ pub struct Reference {
 /// A component or provider of 1.x, as the source of links.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
-    /// The reference of its image.
+    /// The reference of the image.
     #[serde(default, deserialize_with = "text")]
     pub url: String,
     /// Its links.
@@ -102,9 +121,9 @@ pub struct Component {
 /// A link of 1.x: its settings are names of configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentLink {
-    /// The component or provider that calls.
+    /// The id of the calling component.
     pub source_id: String,
-    /// The component or provider that is called.
+    /// The id of the called component or provider.
     pub target: String,
     /// The name of the link.
     #[serde(default = "default_name")]
@@ -113,19 +132,23 @@ pub struct ComponentLink {
     pub wit_namespace: String,
     /// `keyvalue` of `wasi:keyvalue`.
     pub wit_package: String,
-    /// The interfaces of the package.
+    /// The interfaces of the package that the link covers.
     #[serde(default)]
     pub interfaces: Vec<String>,
-    /// Settings for the source.
+    /// The names of the configurations for the source.
     #[serde(default)]
     pub source_config: Vec<String>,
-    /// Settings for the target.
+    /// The names of the configurations for the target.
     #[serde(default)]
     pub target_config: Vec<String>,
 }
 
 impl Record {
-    /// Reads a value by its key.
+    /// Decodes the value of a key.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`. The text has the position in the JSON, and no value.
     pub fn decode(key: &Key, value: &[u8]) -> Result<Self, Error> {
         Ok(match key {
             Key::Claims(_) => Self::Claims(decode(value)?),
@@ -135,7 +158,7 @@ impl Record {
         })
     }
 
-    /// Writes the value.
+    /// Encodes the value as JSON, with the fields in the order of their declaration.
     pub fn encode(&self) -> Bytes {
         match self {
             Self::Claims(claims) => encode(claims),
@@ -145,7 +168,7 @@ impl Record {
         }
     }
 
-    /// Its key in the bucket. `None` for a component, whose record does not have its id.
+    /// The key of the record. `None` for a component, whose value does not hold its id.
     pub fn key(&self) -> Option<Key> {
         match self {
             Self::Claims(claims) => Some(Key::Claims(claims.sub.clone())),
@@ -162,7 +185,7 @@ impl LinkDefinition {
         Key::link(&self.actor_id, &self.contract_id, &self.link_name)
     }
 
-    /// The link with its correct id, even if other hosts wrote a wrong one.
+    /// The same link with the id that follows from its fields, whatever another host wrote.
     #[must_use]
     pub fn with_id(mut self) -> Self {
         self.id = link_id(&self.actor_id, &self.contract_id, &self.link_name);
@@ -172,6 +195,8 @@ impl LinkDefinition {
 
 impl From<&Link> for LinkDefinition {
     /// A link as the OTP era knows it: without interfaces and without settings for the source.
+    ///
+    /// The values are those for the target.
     fn from(link: &Link) -> Self {
         let definition = Self {
             id: String::new(),
@@ -188,6 +213,7 @@ impl From<&Link> for LinkDefinition {
 impl TryFrom<LinkDefinition> for Link {
     type Error = InvalidName;
 
+    /// Fails for names that are not valid here. Such a link of another host is ignored.
     fn try_from(definition: LinkDefinition) -> Result<Self, InvalidName> {
         Ok(Self {
             source: Id::parse(&definition.actor_id)?,
@@ -201,20 +227,23 @@ impl TryFrom<LinkDefinition> for Link {
     }
 }
 
+/// A record as JSON.
 pub(super) fn encode(value: &impl Serialize) -> Bytes {
     let json = serde_json::to_vec(value).expect("maps and lists of texts have a form in JSON");
     json.into()
 }
 
+/// A record from JSON. The error has the parser's text.
 pub(super) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(value).map_err(|error| Error::malformed("record", error.to_string()))
 }
 
-/// A text; nothing is an empty one.
+/// A text; null is an empty one.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// The name of a link that does not say its own.
 fn default_name() -> String {
     LinkName::DEFAULT.to_owned()
 }

@@ -54,6 +54,9 @@ const OPERATION: &str = "KV-Operation";
 const DELETIONS: [&str; 2] = ["DEL", "PURGE"];
 
 /// A change of a bucket.
+///
+/// For a host that starts, the order is: a `Put` for each key that has a value, `Current`, and from
+/// then on each change as it comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A key has this value.
@@ -87,7 +90,7 @@ pub enum Change {
     Interrupted(Error),
 }
 
-/// The changes of a bucket.
+/// The changes of a bucket. Dropping it ends the task and the consumer.
 pub struct Watcher {
     changes: mpsc::Receiver<Change>,
     /// Dropped with this, it ends the task.
@@ -110,12 +113,17 @@ impl Watcher {
     }
 
     /// The next change. All existing keys come first. `None` once the connection is closed.
+    ///
+    /// The future may be dropped and called again without losing a change. A reader that does not
+    /// call it stops the task after 32 changes, and the server keeps the rest.
     pub async fn next(&mut self) -> Option<Change> {
         self.changes.recv().await
     }
 }
 
 /// Why following the bucket ended.
+///
+/// `Over` ends the task. The other two start a new consumer.
 enum End {
     /// The watcher was dropped, or the connection is closed for good.
     Over,
@@ -137,6 +145,9 @@ struct Follower {
 
 impl Follower {
     /// Follows the bucket again and again, with pauses after failures.
+    ///
+    /// A failure is reported once, and the pauses grow to a minute. A lost connection is not a
+    /// failure: the next attempt waits for the connection.
     async fn run(mut self) {
         let backoff = Backoff::default();
         let mut failures = 0;
@@ -162,6 +173,10 @@ impl Follower {
     }
 
     /// Waits for a connection.
+    ///
+    /// # Errors
+    ///
+    /// `End::Over` if the connection is closed for good.
     async fn connected(&self) -> Followed<()> {
         let mut state = self.bucket.connection().state();
         let settled = state.wait_for(|state| matches!(state, State::Connected | State::Closed));
@@ -172,6 +187,9 @@ impl Follower {
     }
 
     /// Follows the bucket until something interrupts it. Resets the failures once it has caught up.
+    ///
+    /// The consumer is an *ordered* one: it is kept in memory, has no acknowledgements, and ends if
+    /// a message is missing. Then the next one begins after the last revision that the mirror has.
     async fn follow(&mut self, failures: &mut usize, is_reported: &mut bool) -> Followed<()> {
         let mut state = self.bucket.connection().state();
         // From here on: a connection that is lost during the next requests must be noticed below.
@@ -201,6 +219,8 @@ impl Follower {
     }
 
     /// Opens a consumer that begins there. The flag says whether messages are waiting.
+    ///
+    /// An empty bucket has no message that would say "caught up", hence the flag.
     async fn open(&self, stream: &Stream, from: From) -> Followed<(Ordered, bool)> {
         let deliver_policy = match from {
             From::Beginning => DeliverPolicy::LastPerSubject,
@@ -223,6 +243,8 @@ impl Follower {
     }
 
     /// Applies a message, and returns how many more are waiting.
+    ///
+    /// The count of waiting messages is the server's, at the time when it sent this one.
     async fn apply(&mut self, message: &Message) -> Followed<u64> {
         let info = message.info().map_err(|error| failed(&*error))?;
         let (revision, pending) = (info.stream_sequence, info.pending);
@@ -275,6 +297,8 @@ impl Follower {
     }
 
     /// Sends a change to the reader. Waits while the reader is slow.
+    ///
+    /// Waiting is what bounds memory: the consumer's own buffer is bounded by the client.
     async fn send(&self, change: Change) -> Followed<()> {
         self.changes.send(change).await.map_err(|_| End::Over)
     }

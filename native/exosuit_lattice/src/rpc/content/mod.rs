@@ -3,6 +3,15 @@
 //! Hosts of the OTP era know only bytes. On Exosuit's own subjects, the first byte of a payload is
 //! a tag: bytes, typed values (`values`) or an HTTP message with its body (`web`). The MAC or
 //! signature covers the tag, too.
+//!
+//! | payload | `Plain` | `Tagged` |
+//! |---|---|---|
+//! | bytes | as they are | 0, then the bytes |
+//! | typed values | an error | 1, then `MessagePack` |
+//! | HTTP message | an error | 2, then `MessagePack` with the whole body |
+//!
+//! Bodies do not stream between hosts: a call is one message, whose hash is known before it is
+//! sent.
 
 mod limits;
 mod values;
@@ -16,22 +25,29 @@ use crate::Error;
 
 pub(super) use limits::PayloadLimits;
 
-/// How the payloads of a subject are written.
+/// How the payloads of a subject are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Bytes without a tag.
+    /// Bytes without a tag, as on the subjects of the OTP era.
     Plain,
-    /// A tag, and then the content.
+    /// A tag, and then the content, as on Exosuit's own subjects.
     Tagged,
 }
 
-/// The content behind the tag.
+/// The tag of bytes.
 const BYTES: u8 = 0;
+/// The tag of typed values.
 const VALUES: u8 = 1;
+/// The tag of an HTTP message.
 const HTTP: u8 = 2;
 
 impl Form {
     /// Encodes the payload of a call. An HTTP request is encoded once its body is complete.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`, `Overloaded` if there is no memory for a body, `Malformed` for a value that
+    /// cannot be sent, `Content` for a body that breaks off or a payload that is not bytes.
     pub(super) async fn payload(
         self,
         payload: Payload,
@@ -54,6 +70,13 @@ impl Form {
     }
 
     /// Decodes the payload of a call.
+    ///
+    /// Unpacked values take more memory than their message, so it is reserved by their number
+    /// before they are unpacked.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`, `Overloaded`.
     pub(super) fn read_payload(
         self,
         held: Held,
@@ -80,6 +103,8 @@ impl Form {
     }
 
     /// Encodes the answer to a call. An HTTP response is encoded once its body is complete.
+    ///
+    /// The errors are those of [`Self::payload`].
     pub(super) async fn reply(
         self,
         reply: Reply,
@@ -102,6 +127,10 @@ impl Form {
     }
 
     /// Decodes the answer to a call.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed`, also for an answer with more than one value.
     pub(super) fn read_reply(self, bytes: &Bytes) -> Result<Reply, Error> {
         let (tag, bytes) = self.split(bytes)?;
         match tag {
@@ -126,7 +155,7 @@ impl Form {
         }
     }
 
-    /// The payload for hosts of the OTP era, if it is bytes.
+    /// The bytes of a tagged payload. An error for any other content.
     pub(super) fn untagged(tagged: &Bytes) -> Result<Bytes, Error> {
         match Self::Tagged.split(tagged)? {
             (BYTES, bytes) => Ok(bytes),
@@ -134,6 +163,7 @@ impl Form {
         }
     }
 
+    /// Bytes in this form.
     fn bytes(self, bytes: Bytes) -> Bytes {
         if self == Self::Plain {
             return bytes;
@@ -144,6 +174,7 @@ impl Form {
         out.freeze()
     }
 
+    /// The tag, and the content as a slice of the message.
     fn split(self, bytes: &Bytes) -> Result<(u8, Bytes), Error> {
         if self == Self::Plain {
             return Ok((BYTES, bytes.clone()));

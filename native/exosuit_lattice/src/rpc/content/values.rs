@@ -27,9 +27,9 @@ use rmp::{Marker, encode};
 
 use crate::rpc::reader::{ParseError, Reader, unexpected};
 
-/// The maximum depth of a value, and the maximum number of values in a call, including those in lists. These
-/// are the bounds of a caller in Elixir.
+/// The deepest nesting of a value, as for callers in Elixir.
 const MAX_DEPTH: usize = 64;
+/// The largest number of values of a call, with lists and their elements, as for callers in Elixir.
 const MAX_VALUES: usize = 1 << 18;
 
 /// The memory that an unpacked value takes.
@@ -49,7 +49,11 @@ const MAP: u8 = 6;
 
 const MEMORY: &str = "memory takes what is written";
 
-/// Writes values after a tag.
+/// Encodes values after a tag.
+///
+/// # Errors
+///
+/// Too many or too deeply nested values, and a resource: that belongs to one instance on one host.
 pub(super) fn encode<'a>(
     tag: u8,
     values: impl ExactSizeIterator<Item = &'a Value>,
@@ -62,12 +66,17 @@ pub(super) fn encode<'a>(
     Ok(writer.out.into())
 }
 
-/// The number of values in a message, including lists and their elements.
+/// The number of values in a message, with lists and their elements. It allocates nothing, so
+/// memory can be reserved before `decode`.
 pub(super) fn count(message: &Bytes) -> Result<usize, ParseError> {
     Reader::new(message).skip()
 }
 
-/// Reads values that fill a message.
+/// Decodes values that fill a message.
+///
+/// # Errors
+///
+/// Anything that `encode` does not write, and what is left after the end.
 pub(super) fn decode(message: &Bytes) -> Result<Vec<Value>, ParseError> {
     let mut unpacker = Unpacker {
         reader: Reader::new(message),
@@ -79,6 +88,7 @@ pub(super) fn decode(message: &Bytes) -> Result<Vec<Value>, ParseError> {
     Ok(values)
 }
 
+/// Encodes values, and counts them.
 struct Writer {
     out: Vec<u8>,
     /// How many values may follow.
@@ -86,6 +96,7 @@ struct Writer {
 }
 
 impl Writer {
+    /// An array of values.
     fn each<'a>(
         &mut self,
         values: impl ExactSizeIterator<Item = &'a Value>,
@@ -98,6 +109,7 @@ impl Writer {
         Ok(())
     }
 
+    /// The head of an array. Its items are taken from what is left.
     fn array(&mut self, items: usize) -> Result<(), ParseError> {
         self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
         let items = u32::try_from(items).map_err(|_| too_many())?;
@@ -105,6 +117,7 @@ impl Writer {
         Ok(())
     }
 
+    /// Bytes with their length.
     fn binary(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
         let length = u32::try_from(bytes.len()).map_err(|_| "it is too long".to_owned())?;
         encode::write_bin_len(&mut self.out, length).expect(MEMORY);
@@ -112,6 +125,7 @@ impl Writer {
         Ok(())
     }
 
+    /// One value. `depth` is what is left of the nesting.
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), ParseError> {
         let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
         match value {
@@ -167,11 +181,13 @@ impl Writer {
         Ok(())
     }
 
+    /// The head of a map with one entry, which marks a kind that `MessagePack` does not have.
     fn entry(&mut self, kind: u8) {
         encode::write_map_len(&mut self.out, 1).expect(MEMORY);
         self.out.push(kind);
     }
 
+    /// An integer in the shortest form.
     fn integer(&mut self, number: i128) {
         let out = &mut self.out;
         if let Ok(number) = i64::try_from(number) {
@@ -185,6 +201,7 @@ impl Writer {
     }
 }
 
+/// Decodes values, and counts them.
 struct Unpacker<'a> {
     reader: Reader<'a>,
     /// How many values may follow.
@@ -192,6 +209,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
+    /// The values of an array.
     fn each(&mut self, items: usize, depth: usize) -> Result<Vec<Value>, ParseError> {
         self.spend(items)?;
         // The reader has checked that the number does not exceed the length of the message.
@@ -202,6 +220,7 @@ impl Unpacker<'_> {
         Ok(values)
     }
 
+    /// One value. Recursion is bounded by `depth`.
     fn value(&mut self, depth: usize) -> Result<Value, ParseError> {
         let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
         let marker = self.reader.marker()?;
@@ -222,6 +241,7 @@ impl Unpacker<'_> {
         self.reader.part(length).map(Value::Binary)
     }
 
+    /// The value of a map with one entry.
     fn case(&mut self, depth: usize) -> Result<Value, ParseError> {
         let kind = self.reader.advance(1)?[0];
         let items = self.reader.list()?;
@@ -247,6 +267,7 @@ impl Unpacker<'_> {
         }
     }
 
+    /// A record of this many fields: names and values in turn.
     fn record(&mut self, fields: usize, depth: usize) -> Result<Value, ParseError> {
         self.spend(fields * 2)?;
         let mut record = Vec::with_capacity(fields);
@@ -265,6 +286,7 @@ impl Unpacker<'_> {
         Ok(Value::Map(map))
     }
 
+    /// The name of a field or a case.
     fn name(&mut self) -> Result<WitName, ParseError> {
         let length = match self.reader.marker()? {
             Marker::Bin8 => self.reader.length(1)?,
@@ -275,6 +297,7 @@ impl Unpacker<'_> {
         Ok(name.into())
     }
 
+    /// A float of 64 bits.
     fn float(&mut self) -> Result<f64, ParseError> {
         let bytes = self.reader.advance(8)?;
         Ok(f64::from_be_bytes(
@@ -282,16 +305,19 @@ impl Unpacker<'_> {
         ))
     }
 
+    /// Takes items from what is left, so that a small message cannot claim many values.
     fn spend(&mut self, items: usize) -> Result<(), ParseError> {
         self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
         Ok(())
     }
 
+    /// The value in a result, if it has one.
     fn inner(&mut self, items: usize, depth: usize) -> Result<Option<Box<Value>>, ParseError> {
         let value = self.each(items, depth)?.pop();
         Ok(value.map(Box::new))
     }
 
+    /// An integer of any width that begins with this marker.
     fn integer(&mut self, marker: Marker) -> Result<i128, ParseError> {
         let (bytes, is_signed) = match marker {
             Marker::FixPos(number) => return Ok(number.into()),
@@ -317,6 +343,7 @@ impl Unpacker<'_> {
         })
     }
 
+    /// An integer of 128 bits, in an extension.
     fn large(&mut self) -> Result<i128, ParseError> {
         let (kind, bytes) = (self.reader.advance(1)?[0], self.reader.advance(16)?);
         let bytes = bytes.first_chunk().copied().unwrap_or_default();

@@ -22,7 +22,12 @@ const MAX_HEADERS: usize = 1_024;
 
 const MEMORY: &str = "memory takes what is written";
 
-/// Writes a request after a tag.
+/// Encodes a request after a tag, once its body is complete.
+///
+/// # Errors
+///
+/// `TooLarge`, `Overloaded`, `Content` if the body breaks off, `Malformed` for more than 1,024
+/// headers.
 pub(super) async fn request(
     tag: u8,
     request: Request<Body>,
@@ -36,7 +41,7 @@ pub(super) async fn request(
     rest("HTTP request", out, head.headers, body, limits).await
 }
 
-/// Writes a response after a tag.
+/// Encodes a response after a tag, once its body is complete. The errors are those of `request`.
 pub(super) async fn response(
     tag: u8,
     response: Response<Body>,
@@ -49,7 +54,7 @@ pub(super) async fn response(
     rest("HTTP response", out, head.headers, body, limits).await
 }
 
-/// Reads a request.
+/// Decodes a request. Its body is a slice of the message.
 pub(super) fn read_request(message: &Bytes) -> Result<Exchange, ParseError> {
     let mut reader = Reader::new(message);
     parts(&mut reader, 4)?;
@@ -63,7 +68,7 @@ pub(super) fn read_request(message: &Bytes) -> Result<Exchange, ParseError> {
     Ok(Exchange::new(request.map(|()| body)))
 }
 
-/// Reads a response.
+/// Decodes a response. Its body is a slice of the message.
 pub(super) fn read_response(message: &Bytes) -> Result<Response<Body>, ParseError> {
     let mut reader = Reader::new(message);
     parts(&mut reader, 3)?;
@@ -84,6 +89,7 @@ pub(in crate::rpc) fn too_large() -> Response<Body> {
     response
 }
 
+/// Appends headers and body. Headers that concern one connection only are removed.
 async fn rest(
     what: &'static str,
     mut out: Vec<u8>,
@@ -109,7 +115,8 @@ async fn rest(
     Ok(gathered.with(out.into()))
 }
 
-/// Reads a body to its end, or until it is too large.
+/// Reads a body to its end, and takes memory for each frame before it is kept. Trailers are
+/// dropped.
 async fn gather(mut body: Body, limits: PayloadLimits<'_>) -> Result<Held, Error> {
     let mut gathered = Held::default();
     let mut bytes = BytesMut::new();
@@ -124,6 +131,7 @@ async fn gather(mut body: Body, limits: PayloadLimits<'_>) -> Result<Held, Error
     Ok(gathered.with(bytes.freeze()))
 }
 
+/// The head of a message with this many parts.
 fn parts(reader: &mut Reader, expected: usize) -> Result<(), ParseError> {
     match reader.list()? {
         parts if parts == expected => Ok(()),
@@ -131,6 +139,7 @@ fn parts(reader: &mut Reader, expected: usize) -> Result<(), ParseError> {
     }
 }
 
+/// Headers: an array of names and values in turn.
 fn read_headers(reader: &mut Reader) -> Result<HeaderMap, ParseError> {
     let items = reader.list()?;
     if items > MAX_HEADERS * 2 {
@@ -150,7 +159,7 @@ fn read_headers(reader: &mut Reader) -> Result<HeaderMap, ParseError> {
     Ok(headers)
 }
 
-/// The last part.
+/// The body, which is the last part.
 fn read_body(reader: &mut Reader) -> Result<Body, ParseError> {
     let body = Full::new(reader.bytes()?);
     reader.end()?;

@@ -6,6 +6,15 @@
 //!
 //! The times are measured for each subscription, that is for each target. A guest in a loop holds the receiver for
 //! one slice of the epoch (1 ms) at most; its average then keeps the next calls away.
+//!
+//! | state | the next call |
+//! |---|---|
+//! | average up to 20 µs | is polled once by the receiver |
+//! | average above 20 µs, fewer than 65 tasks since | becomes a task |
+//! | average above 20 µs, 64 tasks have passed | is polled once, to measure again |
+//!
+//! Only the first poll is measured. A call that waits for a store is short by that measure, and
+//! that is right: what matters is how long it holds the receiver.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -28,6 +37,7 @@ const TASKS: u32 = 64;
 /// How long the calls of one target take, measured on those that ran inline.
 #[derive(Debug, Default)]
 pub(super) struct InlineStats {
+    /// The moving average of the first poll.
     average: Duration,
     /// How many calls have become tasks since the last measurement.
     tasks: u32,
@@ -35,6 +45,9 @@ pub(super) struct InlineStats {
 
 impl InlineStats {
     /// Runs a call inline, or spawns a task for it.
+    ///
+    /// A panic while the call is polled here is caught and ends that call: its caller times out,
+    /// and the receiver goes on.
     pub(super) async fn run(&mut self, call: Call, tasks: &TaskTracker) {
         if !self.is_inline() {
             tasks.spawn(call);

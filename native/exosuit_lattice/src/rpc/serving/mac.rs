@@ -4,6 +4,17 @@
 //! MAC, so an attacker could pass off an answer to a forged request as the real one. For the same reason, a
 //! repeated request is not answered again. A refused call is answered after its time and MAC are recorded, so
 //! that it cannot be served later.
+//!
+//! # Which refusals are answered
+//!
+//! | reason | answer | why |
+//! |---|---|---|
+//! | cannot be decoded, an unknown key, a wrong MAC | none | nothing is known of the sender |
+//! | a repetition | none | the first one was answered |
+//! | the small payload has another hash | none | somebody changed the message |
+//! | stale | with a MAC | the sender repeats it with a new time |
+//! | for another target, no slot, a bad origin | with a MAC | it is authentic and recorded |
+//! | a probe | with a MAC, empty | that is what it asks |
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +38,7 @@ use super::{LARGEST_ANSWER, Service};
 use crate::connection::unsent;
 use crate::{Error, now};
 
-/// A call with a valid MAC and a slot.
+/// A call with a valid MAC, recorded as new, with a slot.
 struct Arrival {
     question: Question,
     request: Received<Request>,
@@ -36,8 +47,9 @@ struct Arrival {
     slot: CallSlot,
 }
 
-/// The inbox of an answer, and the input of its MAC.
+/// Where an answer goes, and the MAC of the request that it must cover.
 struct Question {
+    /// `None` if the sender awaits no answer.
     reply: Option<Subject>,
     keys: Arc<EpochKeys>,
     mac: Mac,
@@ -55,6 +67,8 @@ enum Refused {
 
 impl Service {
     /// Checks a message, and returns the work of its call.
+    ///
+    /// It never waits: it runs in the task that receives.
     pub(super) fn begin_mac(self: &Arc<Self>, message: Message) -> Option<Call> {
         match self.open(message) {
             Ok(arrival) => {
@@ -71,6 +85,9 @@ impl Service {
     }
 
     /// Decodes and checks a message, and takes a slot for it.
+    ///
+    /// The order is: decode, verify the MAC, record it, take a slot. So a message without a valid
+    /// MAC costs a decoding and at most one HMAC, and takes no slot.
     fn open(&self, message: Message) -> Result<Arrival, Refused> {
         let now = now();
         let request = Request::decode(&message.payload).map_err(Refused::Unanswered)?;
@@ -91,6 +108,10 @@ impl Service {
     }
 
     /// Takes a slot for a call.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded`, which the sender gets: it is authentic.
     fn enter(
         &self,
         question: Question,
@@ -111,7 +132,12 @@ impl Service {
         }
     }
 
-    /// The keys that the MAC of the request was made with.
+    /// The keys that made the MAC of the request, after verifying it.
+    ///
+    /// # Errors
+    ///
+    /// `WrongMac`. An unknown key is not told from a wrong MAC to the sender, who gets no answer in
+    /// either case.
     fn authenticate(&self, request: &Received<Request>, now: u64) -> Result<Arc<EpochKeys>, Error> {
         let keys = self.shared.keys.find(request.key, request.epoch, now);
         let keys = keys.ok_or(Error::WrongMac(
@@ -124,6 +150,9 @@ impl Service {
     }
 
     /// Checks a request with a valid MAC, and records it.
+    ///
+    /// The time is recorded before target and origin are checked, so a call that is refused for
+    /// them cannot be repeated either.
     fn admit(
         &self,
         request: &Received<Request>,
@@ -185,6 +214,8 @@ impl Service {
     }
 
     /// Runs a call and encodes its answer.
+    ///
+    /// The turn is given back before the answer is stored and sent: another call may run meanwhile.
     async fn work(
         &self,
         slot: &CallSlot,
@@ -220,6 +251,8 @@ impl Service {
     }
 
     /// The complete payload, with its hash checked.
+    ///
+    /// A small payload in the message was checked in `admit`.
     async fn payload_by_mac(&self, request: &Received<Request>) -> Result<Held, Error> {
         let said = &request.said;
         let held = if is_apart(request) {
@@ -264,6 +297,7 @@ impl Service {
         self.send_at_once(question, &answer);
     }
 
+    /// Sends an answer if the client's queue has room, and drops it otherwise.
     fn send_at_once(&self, question: &Question, answer: &Answer) {
         // `unconstrained`, because Tokio's budget of this task must not decide whether there is
         // room to send.

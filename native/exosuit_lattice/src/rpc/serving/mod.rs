@@ -51,6 +51,9 @@ const DRAINED: Duration = Duration::from_secs(1);
 const LARGEST_ANSWER: usize = 900 << 10;
 
 /// A target that is served to the lattice, until this is dropped.
+///
+/// Several tasks work for it: one receives for each subject, and one for each call that was not
+/// finished at its first poll.
 #[must_use]
 pub struct Serving {
     /// Cancelled when no new calls are taken.
@@ -62,6 +65,9 @@ pub struct Serving {
 
 impl Serving {
     /// Takes no new calls. Ends when the running ones have finished, or after `grace`.
+    ///
+    /// Messages that the server had sent already are served, until the subscription is silent for a
+    /// second.
     pub async fn stop(self, grace: Duration) {
         self.closed.cancel();
         self.calls.close();
@@ -100,6 +106,12 @@ enum Way {
 }
 
 /// Starts to serve a target.
+///
+/// MAC subjects come first and need no wait, because their times have milliseconds.
+///
+/// # Errors
+///
+/// `Closed`. What was subscribed until then ends with the dropped `Serving`.
 pub(super) async fn serve(
     shared: Arc<CallsState>,
     served: Served,
@@ -136,6 +148,9 @@ pub(super) async fn serve(
 }
 
 /// Receives calls, and never waits for one of them: the client drops messages of a slow subscriber.
+///
+/// The loop has three ends: `closed` leads to the drain below, the end of the subscription returns
+/// at once, and a dropped task ends with its runtime.
 async fn receive(
     service: Arc<Service>,
     way: Way,
@@ -190,6 +205,8 @@ async fn receive(
 
 impl Service {
     /// Receives the calls on a subject from now on.
+    ///
+    /// The receiving task is tracked as well, so that a stop waits for its drain.
     async fn listen(
         self: &Arc<Self>,
         way: Way,
@@ -206,6 +223,8 @@ impl Service {
     }
 
     /// Checks a message, and returns the work of its call. A refused call is answered at once.
+    ///
+    /// `None` means that it was answered, or is not to be answered.
     fn begin(self: &Arc<Self>, way: Way, message: Message) -> Option<Call> {
         match way {
             Way::Signed => self.begin_signed(message),
@@ -213,7 +232,7 @@ impl Service {
         }
     }
 
-    /// Counts a refusal.
+    /// Counts a refusal by the code of its error, and returns the error for the answer.
     fn refused(&self, error: Error) -> exosuit_core::Error {
         self.shared.tally.count(self.served.name().as_str(), &error);
         error.into()

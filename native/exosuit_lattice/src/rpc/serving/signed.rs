@@ -3,6 +3,17 @@
 //! A call takes a slot before its signature is verified, and is verified before it waits for its
 //! turn. A flood of forged calls therefore never fills the queue, and a full queue costs no
 //! signature checks.
+//!
+//! | step | in the receiving task | may refuse with |
+//! |---|---|---|
+//! | decode, target | yes | `Malformed`, `Misdirected` |
+//! | all but the signature | yes | `Stale`, `Replayed`, `Forged`, `Overloaded` |
+//! | slot and memory | yes | `Overloaded` |
+//! | signature | in the call | `Forged` |
+//! | turn | in the call | `deadline` |
+//! | payload, record | in the call | `Forged`, `Replayed`, `Store` |
+//!
+//! The answer has no signature, as hosts of the OTP era expect none.
 
 use std::sync::Arc;
 
@@ -32,7 +43,7 @@ struct Arrival {
     slot: CallSlot,
 }
 
-/// A call that is refused.
+/// A refused message, with what its answer needs.
 struct Refused {
     message: Message,
     /// The id of the call, if it was decoded.
@@ -42,6 +53,8 @@ struct Refused {
 
 impl Service {
     /// Inspects a message, and returns the work of its call. A refused message takes no slot.
+    ///
+    /// It never waits.
     pub(super) fn begin_signed(self: &Arc<Self>, message: Message) -> Option<Call> {
         match self.inspect(message) {
             Ok(arrival) => {
@@ -87,6 +100,7 @@ impl Service {
         let _ = unconstrained(self.send(&message, &response, headers)).now_or_never();
     }
 
+    /// Runs a call and sends its answer, be it an error.
     async fn run(&self, arrival: &Arrival) {
         let (response, headers) = match self.answer(arrival).await {
             Ok(response) => (response, HeaderMap::new()),
@@ -124,6 +138,9 @@ impl Service {
     }
 
     /// Accepts a call with its payload, and delivers it to the target.
+    ///
+    /// `accept` runs after the turn was taken, so the call is recorded at the moment when it really
+    /// runs.
     async fn deliver(
         &self,
         arrival: &Arrival,
@@ -153,6 +170,7 @@ impl Service {
             .await?)
     }
 
+    /// The payload, from the message or from the object store, with memory taken for the latter.
     async fn payload(&self, call: &Invocation) -> Result<Held, Error> {
         let shared = &self.shared;
         if !call.is_apart() {
@@ -162,6 +180,7 @@ impl Service {
         shared.fetch_payload(&call.id, length).await
     }
 
+    /// The answer to a call that succeeded. A large payload goes to the object store first.
     async fn succeeded(&self, id: &str, payload: Bytes) -> Result<Response, exosuit_core::Error> {
         let length = payload.len() as u64;
         let mut response = Response {
@@ -179,6 +198,7 @@ impl Service {
         Ok(response)
     }
 
+    /// Sends an answer. A call without an inbox gets none.
     async fn send(
         &self,
         call: &Message,
@@ -200,6 +220,7 @@ impl Service {
     }
 }
 
+/// The answer with an error. Its code is in a header, which hosts of the OTP era ignore.
 fn failed(id: String, error: exosuit_core::Error) -> (Response, HeaderMap) {
     let response = Response {
         invocation_id: id,
