@@ -1,8 +1,8 @@
 //! Links and providers come and go in any order, and each provider gets its links.
 //!
 //! A change of a link has two phases. It is checked against the table and prepared by the provider,
-//! and only then replaces the old link. If it is refused at any step, nothing has changed. A deletion cancels every earlier put, also one that still waits: none of them takes
-//! effect later.
+//! and only then replaces the old link. If it is refused at any step, nothing has changed. A
+//! deletion cancels every earlier put, also one that still waits: none of them takes effect later.
 //!
 //! Every wait has an end: for the locks of a link, and for each answer of a provider.
 //!
