@@ -49,6 +49,15 @@ defmodule Exosuit.Environment.LatticeTest do
     assert %{domain: "leaf", prefix: "my.ctl"} = nats
   end
 
+  test "a variable that looks like a secret makes no label, as its warning says" do
+    for name <- ["HOST_API_TOKEN", "WASMCLOUD_LABEL_API_TOKEN"] do
+      env = %{name => "secret-value"}
+      assert [warning] = Exosuit.Environment.warnings(env, :release)
+      assert warning =~ "it makes no label"
+      assert Lattice.read(env)[:labels] == %{}
+    end
+  end
+
   test "the limits of buckets are read" do
     options =
       Lattice.read(%{

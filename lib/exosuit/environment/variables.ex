@@ -1,13 +1,33 @@
 defmodule Exosuit.Environment.Variables do
-  @moduledoc false
-  # Reads environment variables by the table of `exosuit_core` (environment.rs). The table has the kind of each
-  # variable; a variable that is not in it cannot be read. The warnings and refusals of a start, the table of
-  # guides/release.md and `exosuit up --help` come from the same table. A secret is read as the name of its variable,
-  # see `Exosuit.Secret`, and never as its text.
+  @moduledoc """
+  Reads environment variables by the table of `exosuit_core` (`environment.rs`).
+
+  The table has the kind of each variable; a variable that is not in it cannot be read. The warnings and refusals of a
+  start, the table of `guides/release.md` and `exosuit up --help` come from the same table.
+
+  A secret is read as the name of its variable, see `Exosuit.Secret`, and never as its text: supervisors keep and show
+  options. Mistakes do not show a value that may be a secret.
+
+  | set variable | effect |
+  |---|---|
+  | in the table, for a host or a release | its value, checked |
+  | in the table, concerns safety and is not supported | refuses the start |
+  | in the table, of other hosts | a warning with its replacement |
+  | unknown, begins with `EXOSUIT_` or `WASMCLOUD_` | a warning with the nearest known name |
+  | unknown, another beginning | none |
+  """
 
   alias Exosuit.{Input, Native}
 
+  @typedoc """
+  The variables of the process, as `System.get_env/0` returns them. An empty value counts as not set.
+  """
   @type env :: %{optional(String.t()) => String.t()}
+
+  @typedoc """
+  A value of another form, with the sentence for people. It takes the place of the value, so that a start can report all
+  mistakes at once.
+  """
   @type mistake :: {:mistake, String.t()}
 
   @levels ~w(debug info notice warning error critical alert emergency)
@@ -23,7 +43,18 @@ defmodule Exosuit.Environment.Variables do
   # Every host of the lattice can read labels, so a variable that looks like a secret makes no label.
   @secret ~r/PASS|PWD|SECRET|TOKEN|KEY|SEED|CRED|PRIVATE|JWT|AUTH/i
 
-  @doc "The value of a variable, `nil` if it is not set, or a mistake."
+  @doc """
+  The value of a variable, `nil` if it is not set, or a mistake. Raises if the variable is not in the table: that is a
+  mistake in the code.
+
+      iex> alias Exosuit.Environment.Variables
+      iex> Variables.read(%{"EXOSUIT_UNSIGNED" => "allow"}, "EXOSUIT_UNSIGNED")
+      :allow
+      iex> Variables.read(%{"EXOSUIT_UNSIGNED" => "perhaps"}, "EXOSUIT_UNSIGNED")
+      {:mistake, "expected EXOSUIT_UNSIGNED to be `allow` or `deny`, got: \\"perhaps\\""}
+      iex> Variables.read(%{}, "EXOSUIT_UNSIGNED")
+      nil
+  """
   @spec read(env(), String.t()) :: term() | nil | mistake()
   def read(env, name) do
     {^name, role, kind, _doc} = Native.variable_find(name)
@@ -39,7 +70,13 @@ defmodule Exosuit.Environment.Variables do
   @spec first(env(), [String.t()]) :: term() | nil | mistake()
   def first(env, names), do: Enum.find_value(names, &read(env, &1))
 
-  @doc "The labels from the variables of both generations, or a mistake."
+  @doc """
+  The labels from the variables of both generations (`HOST_<NAME>` in lower case, `WASMCLOUD_LABEL_<NAME>` as it is), or
+  a mistake. A variable that looks like a secret makes no label.
+
+      iex> Exosuit.Environment.Variables.labels(%{"HOST_ZONE" => "eu", "HOST_API_TOKEN" => "x", "HOME" => "/"})
+      %{"zone" => "eu"}
+  """
   @spec labels(env()) :: %{optional(String.t()) => String.t()} | mistake()
   def labels(env) do
     Enum.reduce_while(env, %{}, fn {name, value}, labels ->
@@ -120,7 +157,10 @@ defmodule Exosuit.Environment.Variables do
     unless secret?(variable), do: String.downcase(name)
   end
 
-  defp label("WASMCLOUD_LABEL_" <> name) when name != "", do: name
+  defp label("WASMCLOUD_LABEL_" <> name = variable) when name != "" do
+    unless secret?(variable), do: name
+  end
+
   defp label(_other), do: nil
 
   defp parse(:text, _name, text), do: text
