@@ -12,6 +12,7 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Machine.Slots
   doctest Exosuit.App.Model.Shape
   doctest Exosuit.Control.Wadm.Probe
+  doctest Exosuit.Environment.Variables
   doctest Exosuit.Error
   doctest Exosuit.Event
   doctest Exosuit.Event.Types
@@ -50,4 +51,10 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.Protocol.Wadm.Commands
   doctest Exosuit.Protocol.Wadm.Replies
   doctest Exosuit.Protocol.Wadm.Status
+  doctest Exosuit.Provider.Builtin
+  doctest Exosuit.Provider.Failure
+  doctest Exosuit.Provider.Typed
+  doctest Exosuit.World.Code
+  doctest Exosuit.World.Interface
+  doctest Exosuit.World.Shape
 end

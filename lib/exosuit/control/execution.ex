@@ -2,7 +2,8 @@ defmodule Exosuit.Control.Execution do
   @moduledoc """
   Carries out each command on a host with one call of the room that the command concerns.
 
-  Commands come here from the socket, and from both generations of wasmCloud over NATS; each runs in a task of its own.
+  Commands come here from the socket, and over NATS from Exosuit's own tools and from both generations of wasmCloud.
+  Each runs in a task of its own.
   Commands of the lattice that take several calls are in `Exosuit.Control.Actors` and `Exosuit.Control.Providers`.
 
   While the host stops, only commands that change nothing are carried out, and `StopHost`. All others are refused with

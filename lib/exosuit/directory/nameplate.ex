@@ -1,8 +1,17 @@
 defmodule Exosuit.Directory.Nameplate do
-  @moduledoc false
-  # Registers a host in the VM: its name, its `Exosuit.Instance`, and the data that calls need. The host's own
-  # process registers them first, when it starts (`register/3`). After a crash of the registry, this process, a
-  # child of the host, registers all of them again.
+  @moduledoc """
+  Registers a host in the VM: its name, its `Exosuit.Instance`, and the data that calls need.
+
+  | key | value | for |
+  |---|---|---|
+  | `{host, :host}` | the topmost process | stopping the host, and its children's names |
+  | `{host, :instance}` | the `Exosuit.Instance` | all functions of the API that take a host's name |
+  | `{host, :calls}` | `{router, call_timeout}` | `Exosuit.call/5`, which copies only these two terms |
+
+  The host's own process registers them first, when it starts (`register/2`). After a crash of the registry, this
+  process, a child of the host, registers all of them again. It traps exits and has an entry of its own, whose link
+  tells it that the registry has ended.
+  """
 
   use Exosuit.Server
 
@@ -11,6 +20,7 @@ defmodule Exosuit.Directory.Nameplate do
   @enforce_keys [:instance, :host]
   defstruct [:instance, :host]
 
+  @typedoc "The instance, and the topmost process of the host."
   @type argument :: {Instance.t(), host :: pid()}
 
   @doc "`host` is the host's own process, which is found under the role `:host`."
@@ -19,7 +29,10 @@ defmodule Exosuit.Directory.Nameplate do
     GenServer.start_link(__MODULE__, %__MODULE__{instance: instance, host: host})
   end
 
-  @doc "Registers a host under its name, for the calling process."
+  @doc """
+  Registers a host under its name, for the calling process. Returns `:already_registered` if another host of the VM has
+  the name.
+  """
   @spec register(Instance.t(), pid()) :: :ok | {:error, {:already_registered, pid()}}
   def register(instance, host) do
     entries = [
@@ -33,7 +46,9 @@ defmodule Exosuit.Directory.Nameplate do
     end)
   end
 
-  @doc "The process of the host of this name, if it lives."
+  @doc """
+  The process of the host of this name, if it lives. An entry whose process has just ended does not count.
+  """
   @spec holder(atom()) :: pid() | nil
   def holder(name) do
     case Registries.lookup(Registries.names(), {name, :host}) do

@@ -1,14 +1,25 @@
 defmodule Exosuit.Directory.Names do
-  @moduledoc false
-  # The names of processes, `{host, role, value}`, for `{:via, Exosuit.Directory.Names, name}`. Works like Elixir's
-  # `Registry`, with three differences. A registration waits while the registry restarts. If the registered value is a
-  # process, a look-up returns that process. A process whose supervisor was killed is not found any more while it
-  # ends, so that its successor can start. Values are kept beside the supervisors, as `{value, supervisors}`.
+  @moduledoc """
+  The names of processes, `{host, role, value}`, for `{:via, Exosuit.Directory.Names, name}`.
+
+  Works like Elixir's `Registry`, with three differences:
+
+  - a registration waits while the registry restarts, so that processes that restart with it find it
+  - if the registered value is a process, a look-up returns that process
+  - a process whose supervisor was killed is not found any more while it ends, so that its successor can start
+
+  Values are kept beside the supervisors of the process, as `{value, supervisors}`. Names are terms, not atoms: the
+  number of hosts and roles that a VM has seen uses up nothing.
+  """
 
   alias Exosuit.Registries
 
+  @typedoc """
+  The name of a host, the role of the process on it, and a value that other processes can read.
+  """
   @type name :: {host :: atom(), role :: atom(), value :: term()}
 
+  @doc "Registers the calling process. `:no` if another process has the name. For `:via`."
   @spec register_name(name(), pid()) :: :yes | :no
   def register_name({host, role, value}, pid) when pid == self() do
     entry = {value, Registries.supervisors(top(host))}
@@ -19,6 +30,7 @@ defmodule Exosuit.Directory.Names do
     end
   end
 
+  @doc "The process of a name. For `:via`."
   @spec whereis_name(name()) :: pid() | :undefined
   def whereis_name({host, role, _value}) do
     case Registries.lookup(Registries.names(), {host, role}) do
@@ -38,11 +50,15 @@ defmodule Exosuit.Directory.Names do
   defp supervised?({_value, supervisors}), do: Registries.supervised?(supervisors)
   defp supervised?(_of_the_host_itself), do: true
 
+  @doc "Removes the name of the calling process. For `:via`."
   @spec unregister_name(name()) :: :ok
   def unregister_name({host, role, _value}) do
     Registries.unregister(Registries.names(), {host, role})
   end
 
+  @doc """
+  Sends a message to the process of a name. Raises if there is none, as `send/2` does for an unknown name.
+  """
   @spec send(name(), term()) :: pid()
   def send(name, message) do
     case whereis_name(name) do

@@ -1,11 +1,16 @@
 defmodule Exosuit.Environment.Engine do
-  @moduledoc false
-  # The environment variables that set limits of the engine: `EXOSUIT_` and the name of the option in
-  # capitals. guides/release.md describes them.
+  @moduledoc """
+  The environment variables that set limits of the engine: `EXOSUIT_` and the name of the option in capitals. Pure.
+
+  `Exosuit.Config.Engine` has the options and their bounds; `guides/release.md` describes them. The engine is shared by
+  all hosts of a VM, so these variables are not options of a host.
+  """
 
   alias Exosuit.Config.Engine
 
-  @doc "The options that are set, with `{:mistake, text}` in the place of a wrong value."
+  @doc """
+  The options that are set, with `{:mistake, text}` in the place of a wrong value. An empty value counts as not set.
+  """
   @spec read(%{optional(String.t()) => String.t()}) :: keyword()
   def read(env) do
     for name <- Engine.names(),

@@ -1,7 +1,21 @@
 defmodule Exosuit.Environment.Lattice do
-  @moduledoc false
-  # The environment variables with which a host joins a lattice: EXOSUIT_LATTICE, those of the OTP era, and those of
-  # 1.x, which name one server for both connections. guides/release.md lists them.
+  @moduledoc """
+  The environment variables with which a host joins a lattice.
+
+  There are three families: `EXOSUIT_LATTICE` and its companions, those of the OTP era (`WASMCLOUD_CTL_…` and
+  `WASMCLOUD_RPC_…`, one for each connection), and those of 1.x (`WASMCLOUD_NATS_…`, which name one server for both
+  connections). `guides/release.md` lists them.
+
+  | which one counts | |
+  |---|---|
+  | servers | that of the connection, then `EXOSUIT_LATTICE`, that of both, that of the other connection |
+  | credentials, seeds, certificates | a variable of the connection, then one for both |
+  | the name of the lattice | both variables may be set, if they are equal |
+
+  Without the address of a server, the host has no NATS, and `warnings/1` names the variables without effect. A host
+  name with a password in it is refused: options are kept and shown, so such an address must be in a variable of
+  secrets.
+  """
 
   alias Exosuit.Environment.Variables
 
@@ -25,8 +39,8 @@ defmodule Exosuit.Environment.Lattice do
   @without_lattice ["WASMCLOUD_RPC_TIMEOUT_MS"]
 
   @doc """
-  The options of a host from the variables, with `nats: nil` if none of them asks for NATS; a value may be a mistake
-  instead.
+  The options of a host from the variables. Those that no variable sets are left out; without servers, `nats` is one of
+  them. A value may be `{:mistake, text}` instead.
   """
   @spec read(Variables.env()) :: keyword()
   def read(env) do

@@ -2,10 +2,15 @@ defmodule Exosuit.Provider.Builtin do
   @moduledoc """
   The process of a running built-in provider. The provider ends with its process.
 
+  The provider itself is in Rust. This process holds its handle, and does nothing else after the start.
+
   If the provider refuses a link when it starts, for example because a port is in use, the directory and an event
   have the error, and the other links are served. Calls do not pass through this process. When the process ends, for
   any reason, the provider's sockets and files are closed, and calls through its links are refused until the provider
   runs again.
+
+      Builtin ── Router.start_provider ──► provider in Rust ◄── calls
+         └── Health (linked): asks at intervals, and ends this process after two failures
 
   ## Messages
 
@@ -25,11 +30,20 @@ defmodule Exosuit.Provider.Builtin do
   @doc """
   The built-in provider of this name or reference (`keyvalue`, `wasmcloud+builtin://keyvalue`), from the list in
   `native/exosuit_core`.
+
+      iex> {:ok, builtin} = Exosuit.Provider.Builtin.fetch("keyvalue")
+      iex> {builtin.name, builtin.listens}
+      {"keyvalue", false}
   """
   @spec fetch(String.t()) :: {:ok, Router.builtin()} | {:error, Error.t()}
   defdelegate fetch(reference), to: Router, as: :fetch_builtin
 
-  @doc "The contracts of the built-in provider of this name; empty if there is no such provider."
+  @doc """
+  The contracts of the built-in provider of this name; empty if there is no such provider.
+
+      iex> Exosuit.Provider.Builtin.contracts("no-such")
+      []
+  """
   @spec contracts(String.t()) :: [String.t()]
   def contracts(name) do
     case fetch(name) do
@@ -44,6 +58,10 @@ defmodule Exosuit.Provider.Builtin do
   @spec listens?(String.t()) :: boolean()
   def listens?(reference), do: match?({:ok, %{listens: true}}, fetch(reference))
 
+  @doc """
+  Starts the process, which starts the provider after this function has returned. The last element is the process that
+  gets the messages.
+  """
   @spec start_link({Instance.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
   def start_link({instance, specification, nil, report_to}) do
     GenServer.start_link(__MODULE__, %__MODULE__{

@@ -1,12 +1,25 @@
 defmodule Exosuit.Provider.Call do
-  @moduledoc false
-  # The work of the process of one call: calls the provider, and passes on its answer. If there is no answer, the
-  # process ends, and `Exosuit.Provider.Calls` answers with an error.
+  @moduledoc """
+  The work of the process of one call: calls the provider, and passes on its answer.
+
+  If there is no answer, because the callback raised for example, the process ends, and `Exosuit.Provider.Calls` answers
+  with an error. A *question* is the handle of the call in the data plane: it is answered once, later answers have no
+  effect.
+  """
 
   alias Exosuit.Provider.{Context, Failure}
   alias Exosuit.{Router, Wit}
 
-  @doc "Runs a call with bytes or with arguments."
+  @doc """
+  Runs a call with bytes or with arguments. Returns whether this answer was the first one.
+
+  | the callback returns | the guest gets |
+  |---|---|
+  | `{:ok, iodata}`, or for a WIT function its result | the answer |
+  | `{:error, text}` of `handle_invocation/3` | the error `provider`, with this text |
+  | `{:error, :unknown_operation}`, or there is no such callback | the error `unknown_operation` |
+  | a value of another type | nothing from here: the process exits or raises |
+  """
   @spec run(reference(), module(), String.t(), binary() | [Wit.value()], Context.t()) :: boolean()
   def run(question, module, operation, payload, context) when is_binary(payload) do
     if function_exported?(module, :handle_invocation, 3) do

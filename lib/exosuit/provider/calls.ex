@@ -1,8 +1,26 @@
 defmodule Exosuit.Provider.Calls do
-  @moduledoc false
-  # Starts a process for each call of a provider. If that process ends without an answer, this one answers with an
-  # error. This process runs no code of the provider, so that no call waits for another. The data plane bounds the
-  # number of calls.
+  @moduledoc """
+  Starts a process for each call of a provider in Elixir, and answers in its place if it ends without an answer.
+
+  This process runs no code of the provider, so that no call waits for another. The data plane bounds the number of
+  calls by the provider's `max_calls`; this process starts one for each message.
+
+      data plane ── `{:exosuit_invoke, …}` ──► Calls ── spawns, linked ──► call ── answer ──► data plane
+      data plane ── `{:exosuit_cancel, n}` ──► Calls ── kills ───────────► call
+
+  | a call | ends |
+  |---|---|
+  | answers | normally; the data plane has the answer |
+  | raises, throws or exits | the guest gets an error without secrets; event `invocation_failed` |
+  | is cancelled: its deadline has passed, or its caller has ended | killed, without an event |
+  | has no link any more | not started: the guest gets `missing_link` |
+
+  If this process ends, it kills its calls, also those that trap exits. It ends with `Exosuit.Provider.Module`, to which
+  it is linked.
+
+  The state of the provider is copied into each call when it starts. `put_link/4` and `delete_link/3` bring the new one
+  before the data plane gets the answer about the link, so that the first call through a link sees its state.
+  """
 
   use Exosuit.Server
 
@@ -10,7 +28,9 @@ defmodule Exosuit.Provider.Calls do
   alias Exosuit.Provider.{Call, Context, Failure, Link}
 
   # Links of one name cover different interfaces, and have values of their own.
+  @typedoc "The links of one name cover different interfaces, and have values of their own."
   @type key :: {name(), interfaces :: [String.t()]}
+  @typedoc "The source of the link, its contract and its name."
   @type name :: {actor :: String.t(), contract :: String.t(), name :: String.t()}
 
   # No crash report shows the provider's state.
@@ -18,13 +38,17 @@ defmodule Exosuit.Provider.Calls do
   @enforce_keys [:instance, :id, :module, :state]
   defstruct [:instance, :id, :module, :state, links: %{}, calls: %{}, pids: %{}]
 
+  @doc "Starts the process for the calling provider, with the state that `init/1` returned."
   @spec start_link(Instance.t(), String.t(), module(), term()) :: GenServer.on_start()
   def start_link(instance, id, module, state) do
     dispatcher = %__MODULE__{instance: instance, id: id, module: module, state: state}
     GenServer.start_link(__MODULE__, dispatcher)
   end
 
-  @doc "Allows calls through a link, or changes its values, and stores the provider's new state."
+  @doc """
+  Allows calls through a link, or changes its values, and stores the provider's new state. Replaces links of the name
+  that it overlaps, as the data plane does. Blocks the calling process.
+  """
   @spec put_link(pid(), key(), Link.t(), term()) :: :ok
   def put_link(dispatcher, key, link, state) do
     GenServer.call(dispatcher, {:put_link, key, link, state}, :infinity)
@@ -36,7 +60,7 @@ defmodule Exosuit.Provider.Calls do
     GenServer.call(dispatcher, {:delete_link, key, state}, :infinity)
   end
 
-  @doc "The provider's state, as its next call would see it."
+  @doc "The provider's state, as its next call would see it. For health checks."
   @spec state(pid()) :: term()
   def state(dispatcher), do: GenServer.call(dispatcher, :state)
 

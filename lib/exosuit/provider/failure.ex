@@ -1,14 +1,23 @@
 defmodule Exosuit.Provider.Failure do
-  @moduledoc false
-  # Describes how the callback of a provider ended without an answer. The text may reach a guest. It therefore never
-  # has the message of an exception, the arguments in a stack trace or the term of an exit, which may hold a payload
-  # or a secret. OTP logs no failure of a call that `contain/1` runs: the event `invocation_failed` has the exception
-  # and its place, and the rate of the log is bounded.
+  @moduledoc """
+  Describes how the callback of a provider ended without an answer.
+
+  The text may reach a guest. It therefore never has the message of an exception, the arguments in a stack trace or the
+  term of an exit, which may hold a payload or a secret. OTP logs no failure of a call that `contain/1` runs, because
+  the exit reason is a shutdown: the event `invocation_failed` has the exception and its place, and the rate of the log
+  is bounded.
+  """
 
   # The longest shown name of an operation, which a guest may choose; the router has the same bound.
   @max_operation 255
 
-  @doc "The name of an operation for people. Control characters are escaped."
+  @doc """
+  The name of an operation for people, which a guest may have chosen: 255 characters at most, control characters
+  escaped.
+
+      iex> Exosuit.Provider.Failure.operation("Get\\n")
+      "Get\\\\n"
+  """
   @spec operation(String.t()) :: String.t()
   def operation(name) do
     name
@@ -19,6 +28,12 @@ defmodule Exosuit.Provider.Failure do
 
   @doc """
   Runs a call. If it raises, throws or exits, its process ends with a reason that has no secret.
+
+  | the call | exit reason |
+  |---|---|
+  | raises | `{:shutdown, {:raised, module, stacktrace}}`, with arities in place of arguments |
+  | throws | `{:shutdown, {:threw, stacktrace}}` |
+  | exits | `{:shutdown, {:exited, atom}}`: the reason, or its first element, if that is an atom |
   """
   @spec contain((() -> result)) :: result when result: term()
   def contain(fun) do
@@ -32,12 +47,21 @@ defmodule Exosuit.Provider.Failure do
     :exit, reason -> exit({:shutdown, {:exited, head(reason)}})
   end
 
-  @doc "Describes how `module` failed, from the exit reason of its process."
+  @doc """
+  Describes how `module` failed, from the exit reason of its process.
+
+      iex> Exosuit.Provider.Failure.describe(MyApp.Greeter, {:shutdown, {:raised, KeyError, []}})
+      "MyApp.Greeter raised KeyError"
+      iex> Exosuit.Provider.Failure.describe(MyApp.Greeter, :killed)
+      "MyApp.Greeter was killed"
+  """
   @spec describe(module(), term()) :: String.t()
   def describe(_module, :normal), do: "the provider ended the call without an answer"
   def describe(module, reason), do: "#{inspect(module)} #{ending(reason)}"
 
-  @doc "As `describe/2`, with the place in its source."
+  @doc """
+  As `describe/2`, with the file and line of the source. For events and logs of the host, not for guests.
+  """
   @spec locate(module(), term()) :: String.t()
   def locate(module, reason), do: describe(module, reason) <> place(reason)
 

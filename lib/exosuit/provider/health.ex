@@ -1,21 +1,33 @@
 defmodule Exosuit.Provider.Health do
-  @moduledoc false
-  # Checks the health of a provider at intervals. Each provider has such a process, linked to its own, so that a
-  # provider that does not answer delays nothing else. Each check runs in a process of its own, which is killed
-  # at its time limit.
-  #
-  # After two failed checks in a row, the provider is stopped with `{:shutdown, {:unhealthy, error}}`, and the
-  # reconciler restarts it as after a crash. An `:unavailable` error does not count: something that the provider
-  # depends on is missing, and a restart would not help.
-  #
-  # Events: `health_check_passed` or `health_check_failed` if the result differs from the last one, otherwise
-  # `health_check_status`.
+  @moduledoc """
+  Checks the health of a provider at intervals.
+
+  Each provider has such a process, linked to its own, so that a provider that does not answer delays nothing else. Each
+  check runs in a process of its own, which is killed after 5 s.
+
+  The first check runs when the reconciler has announced the start (`check/1`), so that the events come in this order.
+  Later ones follow after the host's `:health_interval`, counted from the end of the last.
+
+  | result | effect |
+  |---|---|
+  | `:ok` | the number of failures becomes 0 |
+  | an error `:unavailable` | none: something that the provider depends on is missing, a restart would not help |
+  | another error, a crash, no answer in time | counts as a failure |
+  | the second failure in a row | the provider is stopped with `{:shutdown, {:unhealthy, error}}` |
+
+  The reconciler restarts a stopped provider as after a crash. A provider that does not end within 5 s is killed: it may
+  trap exits, or be stuck.
+
+  Events: `health_check_passed` or `health_check_failed` if the result differs from the last one, otherwise
+  `health_check_status`. The directory has the last result for the inventory.
+  """
 
   use Exosuit.Server, restart: :temporary
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice, Router}
   alias Exosuit.Model.{Artifact, ProviderSpecification}
 
+  @typedoc "The check of a provider. It runs in a process of its own, and may block."
   @type check :: (() -> :ok | {:error, Error.t()})
 
   # How long a check may take, and how long a provider may take to end.
@@ -26,7 +38,9 @@ defmodule Exosuit.Provider.Health do
   @enforce_keys [:instance, :specification, :contracts, :provider, :check]
   defstruct [:instance, :specification, :contracts, :provider, :check, :timer, :last, failures: 0]
 
-  @doc "Starts checks for the calling process, a provider; `check` may block."
+  @doc """
+  Starts checks for the calling process, a provider, and returns the process. `contracts` is for the events.
+  """
   @spec start_link(Instance.t(), ProviderSpecification.t(), [String.t()], check()) :: pid()
   def start_link(instance, specification, contracts, check) do
     state = %__MODULE__{

@@ -1,14 +1,33 @@
 defmodule Exosuit.Provider.Module do
-  @moduledoc false
-  # The process of a provider in Elixir: runs `init/1`, and changes of links one after another. When it ends, its
-  # dispatcher and running calls end as well. The reconciler then starts it again, and the data plane gives it its
-  # links again.
-  #
-  # A change of a link that is refused, crashes, or is not adopted by the data plane leaves the old values in
-  # force. After a crash or a missing adoption, the provider gets the old values again, or `delete_link/2` for a
-  # new link.
-  #
-  # Sends the same messages as `Exosuit.Provider.Builtin` to the process that started it.
+  @moduledoc """
+  The process of a provider in Elixir: runs `init/1`, and changes of links one after another.
+
+      Module        init/1, put_link/2, delete_link/2
+      ├── Health        asks at intervals (linked)
+      └── Calls         a process for each call (linked)
+
+  When it ends, `Exosuit.Provider.Calls` and the running calls end as well. The reconciler then starts it again, and the
+  data plane gives it its links again.
+
+  Slow callbacks of links delay other links, and no call. The data plane waits 30 s for each, then refuses the change.
+
+  ## A change of a link
+
+  The data plane asks this process, and adopts the change when the answer comes in time. `previous` has the links that a
+  change replaced, until the next change, because the data plane may undo it.
+
+  | the callback | then |
+  |---|---|
+  | `{:ok, state}` | the link and the state are in force; calls see them |
+  | `{:error, text}` | nothing has changed; the caller that put the link gets the text |
+  | raises, throws, exits, returns another value | refused; the old values are given again, or the link is deleted |
+  | `{:ok, state}`, and the answer came too late | the same, by `{:exosuit_link_undo, number}` |
+  | any result of `delete_link/2` | the link is gone |
+
+  A crash of a callback is caught: it must not take the other links with it.
+
+  Sends the same messages as `Exosuit.Provider.Builtin` to the process that started it.
+  """
 
   use Exosuit.Server, restart: :temporary
 
@@ -32,6 +51,7 @@ defmodule Exosuit.Provider.Module do
     previous: %{}
   ]
 
+  @doc "Starts the process, which runs `init/1` after this function has returned."
   @spec start_link({Instance.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
   def start_link({instance, specification, nil, report_to}) do
     {:module, _name, module} = specification.artifact

@@ -1,12 +1,24 @@
 defmodule Exosuit.Provider.Typed do
-  @moduledoc false
-  # The part of `use Exosuit.Provider` for an interface of WIT: callbacks for its functions, the check that the module
-  # has them, and the way of a call to its function.
+  @moduledoc """
+  The part of `use Exosuit.Provider` for an interface of WIT. Runs at compile time, but for `name/2`.
+
+  For an interface, the module that uses it gets
+
+  - a module `Behaviour` below it: a callback for each function, with types, and one for the end of each resource
+  - `handle_function/3`, which passes each call to the function of its name, with the arguments one by one
+  - structs for records, with `structs: true` (`Exosuit.World.Structs`)
+  - a compile error if a function is missing, and `@external_resource` for the files of WIT
+
+  Names of WIT become atoms here, which is safe because the project's own files are read by its own compiler.
+  """
 
   alias Exosuit.World
   alias Exosuit.World.{Code, Structs}
 
-  @doc "The code for the options `:wit`, `:interface` and `:structs`; nothing without an interface."
+  @doc """
+  The code for the options `:wit`, `:interface` and `:structs`; nothing without an interface. Raises `ArgumentError` if
+  the WIT cannot be read.
+  """
   @spec quoted(keyword(), Macro.Env.t()) :: Macro.t()
   def quoted(options, env) do
     if path = options[:wit], do: quoted(path, options[:interface], options[:structs], env)
@@ -70,7 +82,10 @@ defmodule Exosuit.Provider.Typed do
 
   defp drop_name(resource), do: Code.name("drop-" <> resource)
 
-  @doc "The callback `handle_drop/3` of a module that has functions for the end of its resources."
+  @doc """
+  The callback `handle_drop/3` of a module that has functions for the end of its resources; nothing if the module has
+  its own.
+  """
   @spec drop_handler(module()) :: Macro.t()
   def drop_handler(module) do
     drops =
@@ -93,7 +108,10 @@ defmodule Exosuit.Provider.Typed do
     end
   end
 
-  @doc "Raises if the module lacks a function of its interface."
+  @doc """
+  Raises `ArgumentError` if the module lacks a function of its interface, with the names and types of all that are
+  missing.
+  """
   @spec check!(module()) :: :ok
   def check!(module) do
     functions = Module.get_attribute(module, :exosuit_functions) || %{}
@@ -112,7 +130,12 @@ defmodule Exosuit.Provider.Typed do
   end
 
   @doc """
-  The name of a function of the package's interface, in any version that the guest imports; nil for another package.
+  The name of a function of the package's interface, in any version that the guest imports; nil for another one.
+
+      iex> Exosuit.Provider.Typed.name("my:math/calculator@1.2.0#add", "my:math/calculator")
+      "add"
+      iex> Exosuit.Provider.Typed.name("my:math/other#add", "my:math/calculator")
+      nil
   """
   @spec name(String.t(), String.t()) :: String.t() | nil
   def name(operation, package) do

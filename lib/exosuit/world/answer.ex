@@ -7,12 +7,15 @@ defmodule Exosuit.World.Answer do
   - `by`: `:host` is the host itself; `:link` is the target of a link; with `:nobody`, calls fail; with `:nothing`,
     the import has only types, so there is nothing to call.
   - `contract`: the contract that a link needs to cover the import.
-  - `links`: the links of the actor that cover the import. `kind` is `:actor` or `:provider`, or nil if the target does not
-    run on this host. `target_status` is the target's status, `status` that of the link, and `error` says why the link
-    is refused.
+  - `links`: the links of the actor that cover the import. `kind` is `:actor` or `:provider`, or nil if the target does
+    not run on this host. `target_status` is the target's status, `status` that of the link, and `error` says why the
+    link is refused.
   - `text`: all of this as a sentence.
+
+  Rust finds the answers (`exosuit_inspect`), by the rules of the router. This module only decodes them.
   """
 
+  @typedoc "A link that covers the import, with the state of its target on the host."
   @type link :: %{
           name: String.t(),
           target: String.t(),

@@ -1,6 +1,20 @@
 defmodule Exosuit.World.Code do
-  @moduledoc false
-  # Elixir code of WIT: names, typespecs and docs. It runs at compile time, where names may become atoms.
+  @moduledoc """
+  Elixir code of WIT: names, typespecs and docs.
+
+  `Exosuit.Component` (functions that call a component) and `Exosuit.Provider.Typed` (functions that a provider has)
+  both make their modules with it. It runs at compile time, where names may become atoms.
+
+  | WIT | Elixir |
+  |---|---|
+  | `get-item` | `get_item` |
+  | `[constructor]cart`, `[method]cart.add`, `[static]cart.all` | `new_cart`, `cart_add`, `cart_all` |
+  | a reserved word, `end` | `end_` |
+  | a type `order` | `order()`; of two interfaces with an `order`, each begins with its interface's name |
+  | `record` | a map, with optional keys for fields of type `option`; or a struct |
+  | `variant`, `enum` | atoms, and pairs of an atom and a value |
+  | `stream`, `future`, lists of a fixed length, `async` | no form: the function is left out, with a warning |
+  """
 
   alias Exosuit.World.{Function, Interface}
 
@@ -9,16 +23,26 @@ defmodule Exosuit.World.Code do
   @own ~w(options context)
   @elixir_types ~w(as_boolean charlist keyword nonempty_charlist nonempty_keyword record struct)a
 
-  @typedoc "The types of several interfaces in typespecs, by interface and name: a name, or a type of another module."
+  @typedoc """
+  The types of several interfaces in typespecs, by interface and name: a name, or a type of another module.
+  """
   @type names :: %{optional({String.t() | nil, String.t()}) => atom() | Macro.t()}
 
-  @doc "A name as Elixir writes it."
+  @doc """
+  A name as Elixir writes it.
+
+      iex> Exosuit.World.Code.name("get-item")
+      :get_item
+  """
   @spec name(String.t()) :: atom()
   def name(name), do: name |> String.replace("-", "_") |> String.to_atom()
 
   @doc """
   The name of a function: `new_cart` for a constructor of `cart`, `cart_add` for its method or static function `add`. A
   word that Elixir reserves gets an underscore at its end: it cannot be defined.
+
+      iex> Enum.map(["place-order", "[constructor]cart", "[method]cart.add", "end"], &Exosuit.World.Code.function/1)
+      [:place_order, :new_cart, :cart_add, :end_]
   """
   @spec function(String.t()) :: atom()
   def function(name) when name in @reserved, do: String.to_atom(name <> "_")
@@ -47,8 +71,13 @@ defmodule Exosuit.World.Code do
   end
 
   @doc """
-  Names of their own for what interfaces have. A name that several have begins with the name of its interface, and if
-  that is not enough, with the interface's package and version.
+  Names of their own for types of interfaces. A name that several have begins with the name of its interface, and if
+  that is not enough, with the interface's package and version. The names depend only on the interfaces that are read
+  together.
+
+      iex> keys = [{"a:b/x", "order"}, {"a:b/y", "order"}, {"a:b/y", "line"}]
+      iex> Enum.sort(Exosuit.World.Code.unique(keys))
+      [{{"a:b/x", "order"}, "x-order"}, {{"a:b/y", "line"}, "line"}, {{"a:b/y", "order"}, "y-order"}]
   """
   @spec unique([key]) :: [{key, String.t()}] when key: {String.t() | nil, String.t()}
   def unique(keys),
@@ -118,7 +147,12 @@ defmodule Exosuit.World.Code do
   defp key(name, {:option, _type}), do: {:optional, [], [name(name)]}
   defp key(name, _type), do: {:required, [], [name(name)]}
 
-  @doc "The typespec of a type."
+  @doc """
+  The typespec of a type. A named type that is not among `names` is `term()`, and a resource `t:Exosuit.Resource.t/0`.
+
+      iex> Macro.to_string(Exosuit.World.Code.type({:option, {:list, :u8}}, %{}))
+      "binary() | nil"
+  """
   @spec type(Exosuit.World.type(), names()) :: Macro.t()
   def type(:bool, _names), do: quote(do: boolean())
   def type(type, _names) when type in [:char, :string], do: quote(do: String.t())

@@ -9,8 +9,8 @@ defmodule Exosuit.World.Description do
   - `producers`: the languages and tools that made the file, with their versions, by `"language"`, `"processed-by"`,
     `"sdk"`.
   - `core_modules`: the number of core modules in it.
-  - `needs`: what an instance needs at its start: the number of core `instances`, of their `memories` and of their `tables`,
-    and the initial size of all memories in bytes (`memory`).
+  - `needs`: what an instance needs at its start: the number of core `instances`, of their `memories` and of their
+    `tables`, and the initial size of all memories in bytes (`memory`).
   - `claims`: the claims of its token, `:unsigned`, or the error with which a host would refuse the file.
   - `answers`: who answers each import of a component, in the order of the imports, or each contract that the token of a
     wasmbus module names: a list of `Exosuit.World.Answer`.
@@ -20,6 +20,10 @@ defmodule Exosuit.World.Description do
   alias Exosuit.{Claims, Error, World}
   alias Exosuit.World.Answer
 
+  @typedoc """
+  `:wasmbus_module` is an actor of the OTP era, `:program` a module of WASI with `_start`, and `:wit_package` WIT in
+  Wasm, which has no code.
+  """
   @type kind :: :component | :wasmbus_module | :program | :module | :wit_package
 
   @type t :: %__MODULE__{

@@ -1,7 +1,14 @@
 defmodule Exosuit.World.Exports do
-  @moduledoc false
-  # Compares the exports of two worlds. It follows the types of the wanted world and stops at the first difference, so a
-  # stranger's component cannot make it take long. Names of types do not matter, names of fields and cases do.
+  @moduledoc """
+  Compares the exports of two worlds. Pure.
+
+  It follows the types of the wanted world and stops at the first difference, so a stranger's component cannot make it
+  take long. Names of types do not matter, names of fields and cases do: values are passed by them. A wanted world that
+  has fewer exports than the component is satisfied.
+
+  The text of a difference names the place as a path, and has 1 000 characters at most:
+  `transform: order.lines[].price: expected f64, got u32`.
+  """
 
   alias Exosuit.World
   alias Exosuit.World.Interface

@@ -1,10 +1,26 @@
 defmodule Exosuit.World.Shape do
-  @moduledoc false
-  # Where a value of WIT has structs, and the change of its maps to them. `Exosuit.World.Structs` makes the shapes.
+  @moduledoc """
+  The places of structs in a value of WIT, and the change of its maps to structs. Pure.
+
+  A value comes from Rust with a map for each record. `Exosuit.World.Structs` makes the shapes at compile time, and a
+  module with `structs: true` casts each value as it arrives. A part of a value without structs has no shape, and is
+  not visited.
+
+      iex> named = %{order: {:record, URI, [path: nil]}}
+      iex> [order] = Exosuit.World.Shape.cast!([%{path: "/a"}], {:list, {:named, :order}}, named)
+      iex> order.path
+      "/a"
+  """
 
   alias Exosuit.Error
 
-  @typedoc "Where structs are in a value. `nil`: nowhere, the value passes unchanged."
+  @typedoc """
+  The places of structs in a value.
+
+  - `nil`: there are none, the value passes unchanged
+  - `{:marked_option, shape}`: an option whose value may itself be `nil`; the engine passes it as `{:some, value}`
+  - `{:named, name}`: a type with a name, whose shape is in `t:named/0`, because types may contain themselves
+  """
   @type t ::
           nil
           | {:list, t()}

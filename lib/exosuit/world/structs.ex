@@ -1,13 +1,25 @@
 defmodule Exosuit.World.Structs do
-  @moduledoc false
-  # Structs for the records that functions of WIT take or give: their modules, their code and their names in typespecs.
-  # It runs at compile time. `Exosuit.World.Shape` makes the structs when a value arrives.
+  @moduledoc """
+  Structs for the records that functions of WIT take or give: their modules, their code and their names in typespecs.
+
+  It runs at compile time. `Exosuit.World.Shape` makes the structs when a value arrives. Only records that a function
+  can reach get a module. Two records of one name, of different interfaces, get names with their interfaces
+  (`Exosuit.World.Code.unique/1`).
+
+  Fields of type `option` may be left out of a struct; all others are enforced.
+  """
 
   alias Exosuit.World
   alias Exosuit.World.{Code, Interface, Shape}
 
+  @typedoc "An interface and the name of a type in it."
   @type key :: {String.t() | nil, String.t()}
 
+  @typedoc """
+  - `definitions`: all types of the interfaces
+  - `modules`: the module of each record that is a struct
+  - `carriers`: the named types with a struct somewhere in them, each with the name of its shape
+  """
   @type t :: %__MODULE__{
           definitions: %{optional(key()) => Interface.definition()},
           modules: %{optional(key()) => module()},
