@@ -1,8 +1,23 @@
 defmodule Exosuit.Application do
-  @moduledoc false
-  # Starts the parts that the hosts of a VM share: the registries of their processes, and the engine. An app that
-  # embeds Exosuit starts its own hosts, `{Exosuit, name: ...}`. This module starts a host only if `config :exosuit,
-  # host: [...]` asks for one, as in a release.
+  @moduledoc """
+  Starts the parts that the hosts of a VM share: the registries of their processes, and the engine.
+
+      Exosuit.Supervisor (one_for_one)
+      ├── Exosuit.Registry      the names of the hosts' processes, see `Exosuit.Registries`
+      ├── Exosuit.Subscribers   the subscribers to events
+      ├── a host                with `config :exosuit, host: [...]`, or of `exosuit up`
+      └── a task                that waits for that host's end, or runs `exosuit up`
+
+  An app that embeds Exosuit starts its own hosts, `{Exosuit, name: ...}`, below its own supervisor. This module starts
+  a host only if `config :exosuit, host: [...]` asks for one, as in a release.
+
+  The engine is in Rust, and lives as long as the VM: it is started once, before any process, and its limits cannot be
+  changed afterwards. They come from `config :exosuit, engine: [...]`, which takes precedence over the environment
+  variables (`Exosuit.Environment.Engine`). A wrong variable keeps the application from starting, with its mistake as
+  the reason.
+
+  Compiled code is kept in `cache_dir`: by default a directory in the user's cache, with `cache_dir: nil` nowhere.
+  """
   use Application
 
   alias Exosuit.{Config, Environment, Up}

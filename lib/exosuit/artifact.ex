@@ -1,6 +1,20 @@
 defmodule Exosuit.Artifact do
-  @moduledoc false
-  # Reads the code of actors, bounded, and checks its digest and its claims.
+  @moduledoc """
+  Reads the code of actors, bounded, and checks its digest and its claims.
+
+      a path, a reference, {:bytes, wasm}
+          │ parse/1       which form is it? Reads nothing
+          ▼
+      Model.Artifact
+          │ load/2        read, hash, check the digest and the token
+          ▼
+      Artifact.Loaded ──► compiled by the actor's process (`Exosuit.Actor.Compiled`)
+
+  Code is read once for each start or update, and the result is passed on: the bytes that run are the bytes whose
+  claims were checked, also if the file changes in between.
+
+  A module has 1 GiB at most here; the engine's own limit is lower. A larger file is refused without being read.
+  """
 
   alias Exosuit.{Claims, Config, Error, Input, Native}
   alias Exosuit.Artifact.Loaded
@@ -10,8 +24,16 @@ defmodule Exosuit.Artifact do
   @max_bytes 1_073_741_824
 
   @doc """
-  The artifact of a path, a reference, or `{:bytes, wasm}`. The error says which form was expected. Any other term
-  raises `ArgumentError`.
+  The artifact of a path, a reference, or `{:bytes, wasm}`. Reads nothing: a file need not exist yet.
+
+  Returns `:invalid_input` for an image of a registry, for a provider and for another form of reference; the error says
+  which form was expected. Any other term raises `ArgumentError`.
+
+      iex> Exosuit.Artifact.parse("/srv/shop.wasm")
+      {:ok, {:file, "/srv/shop.wasm", nil}}
+      iex> {:error, error} = Exosuit.Artifact.parse("wasmcloud+builtin://keyvalue")
+      iex> error.reason
+      :invalid_input
   """
   @spec parse(Path.t() | {:bytes, binary()}) :: {:ok, Model.Artifact.t()} | {:error, Error.t()}
   def parse({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
@@ -49,7 +71,10 @@ defmodule Exosuit.Artifact do
 
   @doc """
   Reads code and checks its claims by the rules of the host. Callers pass on the result, so that the code is read
-  once.
+  once. Blocks the calling process.
+
+  Returns `:io` for a file that cannot be read, or an object whose bytes do not match its digest, `:invalid_module` for
+  too many bytes, and `:invalid_claims` or `:expired_claims` for a token that is not accepted.
   """
   @spec load(Model.Artifact.t(), Config.t()) :: {:ok, Loaded.t()} | {:error, Error.t()}
   def load(artifact, config) do
@@ -61,7 +86,7 @@ defmodule Exosuit.Artifact do
     end
   end
 
-  @doc "The bytes of Wasm, without any check."
+  @doc "The bytes of Wasm, without any check but that of the size. Blocks the calling process."
   @spec read(Model.Artifact.t()) :: {:ok, binary()} | {:error, Error.t()}
   def read({:file, path, _digest}), do: read_path(path)
   def read({:object, _name, _digest, {:path, path}}), do: read_path(path)
@@ -71,7 +96,8 @@ defmodule Exosuit.Artifact do
 
   @doc """
   Whether a path leads below a directory, after all symbolic links of both were followed. First compares the texts,
-  so that a path outside of the directory is never touched.
+  so that a path outside of the directory is never touched. A file that does not exist counts as below; its absence is
+  reported when it is read.
   """
   @spec below?(Path.t(), Path.t()) :: boolean()
   def below?(path, directory) do

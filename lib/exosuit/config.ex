@@ -1,11 +1,23 @@
 defmodule Exosuit.Config do
-  @moduledoc false
-  # The options of a host, checked once (`new!/1`). The host's processes get them in an `Exosuit.Instance`.
+  @moduledoc """
+  The options of a host, checked once (`new!/1`). The host's processes get them in an `Exosuit.Instance`.
+
+  The schema of this module is the only list of these options. The docs of `Exosuit` are generated from it, and
+  `Exosuit.Options` checks by it. Nothing checks an option again. An option that is read while a host runs is read from
+  `instance.config`, and never changes; labels and registries, which do, are in `Exosuit.Settings`.
+
+  `inspect/1` shows the name of the host alone: options may hold secrets, and crash reports show them.
+
+  To add an option, add it to the type and to the schema, and read it where it is needed.
+  """
 
   alias Exosuit.Config.Nats
   alias Exosuit.{Input, Options}
   alias Exosuit.Model.Labels
 
+  @typedoc """
+  All options, with their defaults. `exosuit`'s own labels (`hostcore.*`) are among `labels`.
+  """
   @type t :: %__MODULE__{
           name: atom(),
           lattice: String.t(),
@@ -208,13 +220,22 @@ defmodule Exosuit.Config do
 
   defstruct Keyword.keys(@schema)
 
-  @doc "The options of a host, as Markdown."
+  @doc "The options of a host, and those of `:nats`, as Markdown."
   @spec docs() :: String.t()
   def docs do
     Options.docs(@schema) <> "\n\nThe options of `:nats`:\n\n" <> Nats.docs()
   end
 
-  @doc "Checks the options; raises `ArgumentError` with what was expected."
+  @doc """
+  Checks the options; raises `ArgumentError` with what was expected.
+
+  Besides the form of each option, checks that some actor may run (`:trusted_issuers`, `:unsigned`), and that labels and
+  names of providers fit into the host's beat (`Exosuit.Model.Labels`).
+
+      iex> config = Exosuit.Config.new!(name: MyApp.Host, trusted_issuers: :any)
+      iex> {config.lattice, config.call_timeout, is_map_key(config.labels, "hostcore.os")}
+      {"default", 5_000, true}
+  """
   @spec new!(keyword()) :: t()
   def new!(options) do
     config = struct!(__MODULE__, options |> Options.validate!(@schema) |> check_trust!())

@@ -1,8 +1,21 @@
 defmodule Exosuit.Drain do
-  @moduledoc false
-  # Drains a host when it stops. This process starts last, so it is stopped first, and delays the end of the others.
-  # New calls and commands are refused, listeners close, and running calls finish or reach the drain deadline.
-  # Commands of the lattice that have not finished by then are ended, and their senders are informed.
+  @moduledoc """
+  Drains a host when it stops.
+
+  This process starts last, so it is stopped first, and delays the end of the others. It does nothing until then. Its
+  `terminate/2` takes these steps, in this order:
+
+  1. The host takes no more commands (`Exosuit.Settings.stop/1`), and its member says that it stops.
+  2. The router refuses new calls, listeners close, and running calls finish, within the drain timeout at most. Then the
+     remaining ones are dropped.
+  3. Commands of the lattice that have not finished are ended, and their senders are informed.
+  4. The host sends no more heartbeats: a later one would make other hosts believe that it still runs.
+  5. Its member gives back the leases of singletons, and leaves.
+  6. `host_stopped` is announced, queued messages are sent, and the connections close.
+
+  The supervisor waits for the drain timeout and eight seconds more, then kills this process. If the whole host was
+  killed, there is nothing to drain, and nothing of this happens: other hosts notice the missing heartbeats.
+  """
 
   use Exosuit.Server
 
@@ -13,6 +26,7 @@ defmodule Exosuit.Drain do
   # leases of singletons.
   @margin 8_000
 
+  @doc "The child specification, whose `shutdown` is the time that a drain may take."
   @spec child_spec(Instance.t()) :: Supervisor.child_spec()
   def child_spec(instance) do
     %{

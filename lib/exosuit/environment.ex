@@ -1,11 +1,24 @@
 defmodule Exosuit.Environment do
-  @moduledoc false
-  # Reads the environment of a host before anything starts: from config/runtime.exs in a release, and in
-  # `exosuit up` beside its arguments. `Environment.Variables` has the table of known variables. A variable
-  # without effect causes a warning; an unsupported one that safety depends on is refused.
+  @moduledoc """
+  Reads the environment of a host before anything starts.
+
+  It is called from `config/runtime.exs` in a release, and in `exosuit up` beside its arguments. An app that embeds
+  Exosuit reads no variables of a host.
+
+      Variables      the table of known variables, and one value
+      Lattice        the options of a lattice, from three families of variables
+      Engine         the limits of the engine
+
+  A value of another form becomes `{:mistake, text}` in the place of the value. All mistakes are reported at once, and
+  nothing starts. A variable without effect causes a warning; an unsupported one that safety depends on is refused.
+  Secrets are read as the names of their variables, see `Exosuit.Secret`.
+  """
 
   alias Exosuit.Environment.{Engine, Lattice, Variables}
 
+  @typedoc """
+  The configuration of the two applications of a release, as `config/runtime.exs` sets it.
+  """
   @type read :: [exosuit: keyword(), logger: keyword()]
 
   @trust_missing "EXOSUIT_TRUST must say whose actors may run: account keys (`A…`) with commas between " <>
@@ -17,7 +30,14 @@ defmodule Exosuit.Environment do
     "EXOSUIT_DIST_PORT" => "`exosuit remote` finds the host by its socket"
   }
 
-  @doc "The configuration of the applications of a release, or all mistakes in the variables."
+  @doc """
+  The configuration of the applications of a release, or all mistakes in the variables. `EXOSUIT_TRUST` is required:
+  a release must not trust everybody by accident. Unsigned actors are denied by default.
+
+      iex> {:error, mistakes} = Exosuit.Environment.read(%{"EXOSUIT_UNSIGNED" => "perhaps"})
+      iex> length(mistakes)
+      2
+  """
   @spec read(Variables.env()) :: {:ok, read()} | {:error, [String.t()]}
   def read(env) do
     host = host(env)
@@ -37,7 +57,10 @@ defmodule Exosuit.Environment do
     end
   end
 
-  @doc "The options of a host from the variables; a value may be a mistake instead."
+  @doc """
+  The options of a host from the variables. Options that no variable sets are left out; a value may be a mistake
+  instead.
+  """
   @spec host(Variables.env()) :: keyword()
   def host(env) do
     {inherited, lattice} = env |> Lattice.read() |> Keyword.pop!(:labels)
@@ -65,7 +88,12 @@ defmodule Exosuit.Environment do
   @spec refusals(Variables.env()) :: [String.t()]
   defdelegate refusals(env), to: Variables
 
-  @doc "All mistakes in a result of the functions above."
+  @doc """
+  All mistakes in a result of the functions above.
+
+      iex> Exosuit.Environment.mistakes(name: :a, nats: [servers: {:mistake, "expected an address"}])
+      ["expected an address"]
+  """
   @spec mistakes(term()) :: [String.t()]
   def mistakes({:mistake, text}), do: [text]
   def mistakes(read) when is_list(read), do: Enum.flat_map(read, &mistakes/1)

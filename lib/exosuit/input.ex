@@ -1,10 +1,16 @@
 defmodule Exosuit.Input do
-  @moduledoc false
-  # Checks the numbers, names and references in the input of a host. Rust has the one table of bounds and the
-  # one parser of each name (`exosuit_core`). Options, manifests, the control socket, both control interfaces
-  # and lattice records all use it through this module. Pure.
-  #
-  # The NIFs accept every value that passes here, so that no outside input makes a NIF raise.
+  @moduledoc """
+  Checks the numbers, names and references in the input of a host. Pure.
+
+  Rust has the one table of bounds and the one parser of each name (`exosuit_core`). Options, manifests, the control
+  socket, both control interfaces and lattice records all use it through this module, so that a name that one of them
+  accepts is accepted by all.
+
+  The NIFs accept every value that passes here, so that no outside input makes a NIF raise.
+
+  The bounds are kept as persistent terms after the first use, because every call with a timeout checks one. Names are
+  checked by a NIF each time.
+  """
 
   alias Exosuit.{Error, Native}
 
@@ -34,6 +40,10 @@ defmodule Exosuit.Input do
           | :configuration
           | :key
 
+  @typedoc """
+  A parsed reference: a file and its path, a built-in provider, a provider of the host's `:providers`, or the image of a
+  registry.
+  """
   @type code :: {:file | :builtin | :module | :registry, String.t()}
 
   @bounds ~w(instances count number amount bytes milliseconds wait seconds port replicas depth)a
@@ -57,11 +67,21 @@ defmodule Exosuit.Input do
     is_integer(value) and value >= min and value <= max
   end
 
-  @doc "The greatest number that the bound allows."
+  @doc """
+  The greatest number that the bound allows.
+
+      iex> Exosuit.Input.max(:port)
+      65_535
+  """
   @spec max(bound()) :: pos_integer()
   def max(bound), do: bound |> bound() |> elem(1)
 
-  @doc "The expectation for messages: `a number of instances from 1 to 100000`."
+  @doc """
+  The expectation for messages.
+
+      iex> Exosuit.Input.expectation(:instances)
+      "a number of instances from 1 to 100000"
+  """
   @spec expectation(bound()) :: String.t()
   def expectation(bound), do: bound |> bound() |> elem(2)
 
@@ -84,12 +104,17 @@ defmodule Exosuit.Input do
     {:error, Error.new(:invalid_input, "expected a text as #{kind}")}
   end
 
-  @doc "Whether a term is a name of this kind."
+  @doc """
+  Whether a term is a name of this kind.
+
+      iex> Exosuit.Input.name?(:id, "shop")
+      true
+  """
   @spec name?(kind(), term()) :: boolean()
   def name?(kind, text), do: check_name(kind, text) == :ok
 
   @doc """
-  Parses a reference to code, as people write it.
+  Parses a reference to code, as people write it. Reads no file. `:invalid_input` for another form.
 
       iex> Exosuit.Input.parse_reference("wasmcloud+builtin://keyvalue")
       {:ok, {:builtin, "keyvalue"}}

@@ -1,6 +1,9 @@
 defmodule Exosuit.Json do
-  @moduledoc false
-  # Encodes and decodes JSON by serde, because Elixir has a decoder only from 1.18 on.
+  @moduledoc """
+  Encodes and decodes JSON by serde, because Elixir has a decoder only from 1.18 on.
+
+  Both functions run on the calling scheduler. Keys of decoded objects are strings, never atoms.
+  """
 
   alias Exosuit.{Error, Native}
 

@@ -1,16 +1,39 @@
 defmodule Exosuit.Native do
-  @moduledoc false
-  # The stubs of native/exosuit_nif, in the order of its files.
-  #
-  # `reply` is `{pid, reference}`: `:ok` promises exactly one message `{reference, result}`, an
-  # `{:error, _}` promises none. Errors are `{code, detail}`, the code from a fixed set.
+  @moduledoc """
+  The stubs of `native/exosuit_nif`, in the order of its files.
+
+  Only the rooms right above call it (`Exosuit.Wasm`, `Exosuit.Router`, `Exosuit.Lattice`, `Exosuit.Secret`, …); docs
+  for their users are there, and docs for the Rust side in the files of `native/exosuit_nif/src`. A function has the
+  name of its NIF, and the NIF the name of its file: `actor_publish` is in `actor.rs`.
+
+  ## The border
+
+  - A NIF decodes its arguments, hands over, and returns. It takes well under a millisecond, and never waits.
+  - Longer work runs on threads of Rust, and answers by a message. `reply` is `{pid, reference}`: `:ok` promises
+    exactly one message `{reference, result}`, an `{:error, _}` promises none. `Exosuit.Native.Answer` waits for it.
+  - Handles are references: resources of the VM, which are freed when no term refers to them any more. Handles of
+    actors, providers and calls also end with the process that made them.
+  - Errors are `{code, detail}`, the code an atom from a fixed set (`t:Exosuit.Error.reason/0`).
+  - A wrong argument raises `ArgumentError`. Input from outside is checked before it gets here (`Exosuit.Input`).
+
+  If the library cannot be loaded, for example because it was built for another system, this module is not loaded
+  either, and Exosuit does not start.
+  """
 
   @on_load :load
 
+  @typedoc "An error, as it crosses the border."
   @type failure :: {:error, {atom(), String.t()}}
+  @typedoc "The address of an answer. The reference must be new for each request."
   @type reply :: {pid(), reference()}
+  @typedoc "See `t:Exosuit.Lattice.Backend.connection/0`."
   @type connection_state :: :connected | :closed | {:connecting, failure() | nil}
   @type bucket :: :data | :configurations | :applications
+
+  @typedoc """
+  A link as the router takes it: its ends, name and contract, the interfaces, and the configuration of source and
+  target.
+  """
   @type link ::
           {source :: String.t(), target :: String.t(), name :: String.t(), contract :: String.t(),
            [String.t()], map(), map()}

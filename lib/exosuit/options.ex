@@ -1,9 +1,24 @@
 defmodule Exosuit.Options do
-  @moduledoc false
-  # Checks options by a schema, and writes the text under "## Options" from it. A schema is a keyword list: key =>
-  # [type: check, default: value, doc: text]; without :default the key is required. The check {:options, schema} is
-  # for options within options, which have the defaults of their own schema unless they have one as a whole. The check
-  # {:secret, check} is for a value that no message shows.
+  @moduledoc """
+  Checks options by a schema, and writes the text under "## Options" from it.
+
+  A schema is a keyword list, `key => [type: check, default: value, doc: text]`. Without `:default`, the key is
+  required.
+
+  | check | accepts |
+  |---|---|
+  | `:atom`, `:string`, `:boolean` | an atom other than `nil` and booleans, a non-empty text in UTF-8, a boolean |
+  | `:pos_integer`, a bound of `Exosuit.Input` | a number within the bound |
+  | `:string_map`, `:names` | a map from texts to texts, a list of non-empty texts |
+  | `{:name, kind}` | a name that `Exosuit.Input` accepts |
+  | `{:in, atoms}` | one of these |
+  | `{text, fun}` | a term for which `fun` is true; `text` describes it in errors and docs |
+  | `{:options, schema}` | options within options, with the defaults of their own schema |
+  | `{:secret, check}` | as `check`; no message shows the value |
+
+  Errors are `ArgumentError`: `expected :quiet to be a boolean, got: "yes"`. A value is shown only in its
+  beginning, because it may be megabytes of code. Maps of texts are shown by their keys, because they may hold secrets.
+  """
 
   #
   # Numbers are of a kind that has a bound, see `Exosuit.Input`.
@@ -12,6 +27,7 @@ defmodule Exosuit.Options do
 
   alias Exosuit.Input
 
+  @typedoc "The expected form of a value, see the table above."
   @type check ::
           :atom
           | :string
@@ -25,7 +41,9 @@ defmodule Exosuit.Options do
           | {:options, schema()}
           | {:secret, check_fun()}
           | check_fun()
+  @typedoc "A description, and a function that is true for accepted values."
   @type check_fun :: {String.t(), (term() -> boolean())}
+  @typedoc "The options in the order in which results and docs have them."
   @type schema :: [{atom(), [type: check(), default: term(), doc: String.t()]}]
 
   @doc """
@@ -50,7 +68,12 @@ defmodule Exosuit.Options do
     end
   end
 
-  @doc "The value, or an `ArgumentError` that says what `name` was expected to be."
+  @doc """
+  The value, or an `ArgumentError` that says what `name` was expected to be. For arguments beside options.
+
+      iex> Exosuit.Options.argument!(3, "the number of instances", :instances)
+      3
+  """
   @spec argument!(term(), String.t(), check()) :: term()
   def argument!(value, name, type), do: check!(name, value, type)
 
@@ -62,7 +85,12 @@ defmodule Exosuit.Options do
       Enum.any?([:handle_invocation, :handle_function], &function_exported?(module, &1, 3))
   end
 
-  @doc "The options as Markdown."
+  @doc """
+  The options as Markdown.
+
+      iex> Exosuit.Options.docs(quiet: [type: :boolean, default: false, doc: "whether to say nothing."])
+      "- `:quiet` (a boolean): whether to say nothing. Default: `false`."
+  """
   @spec docs(schema()) :: String.t()
   def docs(schema) do
     Enum.map_join(schema, "\n", fn {key, rule} ->

@@ -1,9 +1,25 @@
 defmodule Exosuit.Registries do
-  @moduledoc false
-  # The registries that all hosts of a VM share: the names of their processes, and the subscribers to their
-  # events. A registry, or a partition of it, may crash. Registered processes end with it, unless they trap
-  # exits, because Elixir's `Registry` links them. Their supervisors restart them, and `register/3` waits until
-  # the registry is back.
+  @moduledoc """
+  The registries that all hosts of a VM share: the names of their processes, and the subscribers to their
+  events.
+
+  | registry | keys | values |
+  |---|---|---|
+  | `Exosuit.Registry` | `{host, role}`, unique | a value and the supervisors, see `Exosuit.Directory.Names` |
+  | `Exosuit.Subscribers` | the host's name, or a subject of the local bus | see `Exosuit.Lattice.Events` |
+
+  A registry, or a partition of it, may crash. Registered processes end with it, unless they trap exits, because
+  Elixir's `Registry` links them. Their supervisors restart them, and `register/3` waits until the registry is back.
+  Processes that trap exits lose their entry alone; `Exosuit.Directory.Anchor` and `Exosuit.Directory.Nameplate` are
+  there for them.
+
+  ## Killed supervisors
+
+  A supervisor that is killed does not end its children in order: they notice its exit, and end on their own, a moment
+  later. Its successor would find their names taken, and use up its restarts. Therefore each entry has the supervisors
+  of its process. If one of them is dead, the process is ending: a look-up by `Exosuit.Directory.Names` does not find
+  it, and `register/3` waits for its end, for five seconds at most.
+  """
 
   @names Exosuit.Registry
   @subscribers Exosuit.Subscribers
@@ -45,7 +61,10 @@ defmodule Exosuit.Registries do
 
   @doc """
   Registers the calling process. Waits while the registry restarts, and while a process with the same key
-  ends whose supervisor, or one above it in its host, was killed. Raises if the registry is missing for longer than five seconds.
+  ends whose supervisor, or one above it in its host, was killed.
+
+  Returns `{:error, {:already_registered, pid}}` for a process that lives on. Raises `ArgumentError` if the registry is
+  missing for longer than five seconds. Blocks the calling process.
   """
   @spec register(Registry.registry(), term(), term()) ::
           {:ok, pid()} | {:error, {:already_registered, pid()}}
@@ -60,7 +79,8 @@ defmodule Exosuit.Registries do
   end
 
   @doc """
-  The supervisors of the calling process: all up to `top`, or its own alone if that is not among them.
+  The supervisors of the calling process: all up to `top`, or its own alone if that is not among them. Supervisors that
+  are known by name only are left out.
   """
   @spec supervisors(pid() | nil) :: [pid()]
   def supervisors(top), do: supervisors(Process.get(:"$ancestors"), top)

@@ -1,12 +1,40 @@
 defmodule Exosuit.Router do
-  @moduledoc false
-  # The data plane's table of one host: its actors, providers and links. The control plane writes the table with these
-  # functions. Rust checks every invocation, from this host or another, against it.
+  @moduledoc """
+  The data plane's table of one host: its actors, providers and links.
+
+  The control plane writes the table with these functions. Rust checks every invocation, from this host or another,
+  against it (`native/exosuit_router`). The table belongs to the host's topmost supervisor, as a handle in its
+  `Exosuit.Instance`; entries of running actors and providers live as long as the processes that made them.
+
+  ## The life of an actor's entry
+
+      specify/2 ─────► calls wait ── publish/5 ─────► open ── the process ends ──► calls wait
+                          │   ▲                        │
+                  fail/3  ▼   │ publish/5              ├─ publish/5 again, supersede/2: new code beside old code
+                       calls are refused               ├─ retire/4: gone, running calls finish
+                                                       └─ forget/2: gone, running calls are dropped
+
+  A waiting call waits for the host's `:restart_wait` at most.
+
+  ## Who waits
+
+  | functions | wait for |
+  |---|---|
+  | `specify`, `forget`, `retire`, `fail`, `publish`, `supersede`, `bind_links`, `free_links`, `know`, … | nothing |
+  | `ask_put`, `ask_delete`, `serve_provider` | nothing: the answer is a message |
+  | `rehearse`, `health`, `rehearse_provider` | Rust, for a bounded time |
+  | `start_provider`, `check_link` | Rust, which bounds the time for each link |
+  | `drain` | running calls, for the given time |
+
+  `start_provider` changes the table, and has no timeout of its own: if it stopped waiting, the outcome would be
+  unknown. Each function returns an error from Rust as `t:Exosuit.Error.t/0`.
+  """
 
   alias Exosuit.{Config, Error, Native}
   alias Exosuit.Model.{ActorSpecification, Artifact, Link, ProviderSpecification}
   alias Exosuit.Native.Answer
 
+  @typedoc "The handle of the table."
   @type t :: reference()
   @typedoc """
   The claims of an actor: public key, issuer, call alias, capabilities, Unix time of expiry.
@@ -22,7 +50,12 @@ defmodule Exosuit.Router do
   `contracts`: the older one first. `listens`: whether it calls actors with requests or messages from outside.
   """
   @type builtin :: %{name: String.t(), contracts: [String.t()], listens: boolean()}
+  @typedoc "`:ok`, or the error of the data plane. An error changes nothing."
   @type result :: :ok | {:error, Error.t()}
+
+  @typedoc """
+  The state of each link in the table. `:waiting`: one of its ends does not run on this host.
+  """
   @type link_states :: %{
           optional({Link.key(), target :: String.t(), interfaces :: [String.t()]}) =>
             :in_force | :waiting | {:refused, Error.t()}
@@ -35,7 +68,10 @@ defmodule Exosuit.Router do
   # is safe.
   @rehearsal_margin 30_000
 
-  @doc "An empty table."
+  @doc """
+  An empty table, with the host's limits of depth and waiting, its map of HTTP ports, and its preference for local
+  targets. In tests, the clock and the random numbers of guests are simulated.
+  """
   @spec new(Config.t()) :: t()
   def new(config) do
     router =
@@ -56,13 +92,19 @@ defmodule Exosuit.Router do
   @spec observe(t(), pid()) :: :ok
   def observe(router, pid), do: Native.host_observe(router, pid)
 
-  @doc "Takes no new calls and waits for the running ones. Blocks the calling process."
+  @doc """
+  Takes no new calls and waits for the running ones. Blocks the calling process for `timeout` milliseconds at most;
+  then the remaining calls are dropped. There is no way back.
+  """
   @spec drain(t(), non_neg_integer()) :: result()
   def drain(router, timeout) do
     (&Native.host_drain(router, timeout, &1)) |> Answer.await(timeout + @drain_margin) |> done()
   end
 
-  @doc "Makes the actor's entry, or changes its limits: calls to it wait until it is published."
+  @doc """
+  Makes the actor's entry, or changes its limits: calls to it wait until it is published. Running calls continue, also
+  beyond a smaller number of instances.
+  """
   @spec specify(t(), ActorSpecification.t()) :: result()
   def specify(router, %{limits: limits} = actor) do
     %{id: id, instances: instances} = actor
@@ -138,7 +180,10 @@ defmodule Exosuit.Router do
          do: {:error, Error.from_native(failure)}
   end
 
-  @doc "The key, `V…`, that links may know the provider by: the same on every host that runs it."
+  @doc """
+  The key, `V…`, that links may know the provider by: the same on every host that runs it. It is made of the reference
+  and the id, and has no seed.
+  """
   @spec provider_key(ProviderSpecification.t()) :: String.t()
   def provider_key(provider) do
     Native.provider_key(Artifact.reference(provider.artifact), provider.id)
@@ -235,7 +280,9 @@ defmodule Exosuit.Router do
     (&Native.provider_health(provider, timeout, &1)) |> Answer.await(2 * timeout) |> done()
   end
 
-  @doc "The addresses at which a provider listens, as texts for people."
+  @doc """
+  The addresses at which a provider listens, as texts for people. Empty for one that does not listen.
+  """
   @spec endpoints(reference()) :: [String.t()]
   def endpoints(provider), do: Native.provider_endpoints(provider)
 
@@ -272,7 +319,10 @@ defmodule Exosuit.Router do
     (&Native.link_check(router, native(link), &1)) |> Answer.await(:infinity) |> done()
   end
 
-  @doc "Binds links to the lineage of an actor at one end, when the actor is stopped for good."
+  @doc """
+  Binds links to the lineage of an actor at one end, when the actor is stopped for good. Code of another lineage that is
+  later published under the id does not inherit them.
+  """
   @spec bind_links(t(), String.t(), [Link.key()]) :: result()
   def bind_links(router, actor, keys),
     do: done(Answer.checked(fn -> Native.link_bind(router, actor, keys) end))

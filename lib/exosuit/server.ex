@@ -1,12 +1,23 @@
 defmodule Exosuit.Server do
-  @moduledoc false
-  # The base of every GenServer of a host: `use Exosuit.Server` instead of `use GenServer`, with the same
-  # options. A message, cast or call without a matching clause does not crash the process: messages and casts are
-  # ignored, and a call is answered with an error. A late answer to an abandoned call, or a stray `send/2` in a
-  # shell, is therefore harmless.
-  #
-  # With `hides_state: true`, crash reports and `:sys.get_status/1` show neither state nor messages: for processes that
-  # hold configuration, which may be secret.
+  @moduledoc """
+  The base of every GenServer of a host: `use Exosuit.Server` instead of `use GenServer`, with the same options.
+
+  It differs in three points:
+
+  - A message, cast or call without a matching clause does not crash the process: messages and casts are ignored, and a
+    call is answered with an error `:invalid_input`. A late answer to an abandoned call, or a stray `send/2` in a shell,
+    is therefore harmless. The clauses are added after those of the module, at compile time.
+  - With `hides_state: true`, crash reports and `:sys.get_status/1` show neither state nor messages: for processes that
+    hold configuration, which may be secret.
+  - There are no default callbacks: a module defines `init/1`, and those callbacks that it needs.
+
+        defmodule MyServer do
+          use Exosuit.Server, restart: :temporary, hides_state: true
+
+          @impl GenServer
+          def init(argument), do: {:ok, argument}
+        end
+  """
 
   alias Exosuit.Error
 
@@ -48,7 +59,12 @@ defmodule Exosuit.Server do
     end
   end
 
-  @doc "A status of a process without its state, messages and log."
+  @doc """
+  A status of a process without its state, messages and log.
+
+      iex> Exosuit.Server.hide_state(%{state: %{password: "secret"}, reason: :killed})
+      %{state: :hidden, reason: :killed}
+  """
   @spec hide_state(map()) :: map()
   def hide_state(status) do
     hidden = %{state: :hidden, message: :hidden, log: []}

@@ -1,8 +1,22 @@
 defmodule Exosuit.Settings do
-  @moduledoc false
-  # The settings that may change while a host runs: its labels, and its credentials for registries. Each is a row of a
-  # table that the topmost supervisor owns, so that no process is needed for reads and writes. The number of rows is
-  # bounded.
+  @moduledoc """
+  The settings that may change while a host runs: its labels, its credentials for registries, and whether it is
+  stopping.
+
+  Each is a row of a table that the topmost supervisor owns, so that no process is needed for reads and writes. A
+  restart of the host begins again with the labels of its options.
+
+  | row | written by |
+  |---|---|
+  | `{{:label, key}, value}` | `Exosuit.Host.Labels`, which announces the change |
+  | `{{:registry, server}, credentials}` | commands of the lattice; nothing returns them to people |
+  | `{{:host, :stopping}, true}` | `Exosuit.Drain`: no commands from now on |
+  | `{{:host, :leaving}, true}` | `Exosuit.Drain`: no heartbeats from now on |
+
+  There are 1 000 rows at most, with names of 256 bytes at most. All labels together have 8 KiB
+  (`Exosuit.Model.Labels`), because the host's beat has them. Two writers at the same time may exceed these bounds by
+  one row.
+  """
 
   alias Exosuit.{Config, Error, Instance}
   alias Exosuit.Model.Labels
@@ -26,7 +40,10 @@ defmodule Exosuit.Settings do
   @spec labels(Instance.t()) :: %{optional(String.t()) => String.t()}
   def labels(instance), do: all(instance, :label)
 
-  @doc "Sets a label."
+  @doc """
+  Sets a label. `:denied` for labels of `hostcore.*`, `:invalid_input` for other than UTF-8, and `:limit` if there is no
+  room.
+  """
   @spec put_label(Instance.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
   def put_label(instance, key, value) do
     with :ok <- check_label(key),
@@ -60,7 +77,10 @@ defmodule Exosuit.Settings do
   @spec stopping?(Instance.t()) :: boolean()
   def stopping?(instance), do: :ets.member(instance.tables.settings, {:host, :stopping})
 
-  @doc "Stores the credentials for these registries. No function for people returns them."
+  @doc """
+  Stores the credentials for these registries. No function for people returns them. `:limit` if there is no room: those
+  before it are stored then.
+  """
   @spec put_registries(Instance.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
   def put_registries(instance, registries) do
     Enum.reduce_while(registries, :ok, fn {server, credentials}, :ok ->

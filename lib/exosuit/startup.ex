@@ -1,12 +1,23 @@
 defmodule Exosuit.Startup do
-  @moduledoc false
-  # Applies the actors, providers, links and manifests of a host's options, in this order, at each start of the
-  # host. After a restart by its supervisor, the host therefore runs the same items.
-  #
-  # Refused items are tried again by `Exosuit.Retry`, and when a connection to the lattice is made. The inventory
-  # shows them under `pending`, and the events `startup_applied` and `startup_failed` report the results. The notes
-  # are in a table that outlives this process: after a crash, applied items are not applied again, and added items are
-  # not forgotten.
+  @moduledoc """
+  Applies the actors, providers, links and manifests of a host's options, in this order, at each start of the
+  host. After a restart by its supervisor, the host therefore runs the same items.
+
+      options ──► Startup.Items ──► tried in their order ── applied ──► `:done`, `startup_applied`
+                                      ▲            │
+                       Exosuit.Retry, │            │ refused
+                  or a new connection │            ▼
+                                      └── `:refused`, `startup_failed`, shown under `pending`
+
+  A final error becomes `:failed` instead, and is not tried again.
+
+  An item whose actor, provider or link is there already counts as applied, so that a restart of this process alone
+  repeats nothing. The statuses are in a table that outlives this process (`Exosuit.Host.Statuses`): after a crash,
+  applied items are not applied again, and added items are not forgotten.
+
+  Items are tried in this process, one at a time: a later item may need an earlier one. Other processes do not wait for
+  it, but for callers of `await/1`.
+  """
 
   use Exosuit.Server, hides_state: true
 
@@ -22,6 +33,7 @@ defmodule Exosuit.Startup do
   @enforce_keys [:instance, :items]
   defstruct [:instance, :items, retries: %{}]
 
+  @doc "Starts the process, which tries the items after this function has returned."
   @spec start_link({Instance.t(), [Pending.item()]}) :: GenServer.on_start()
   def start_link({instance, items}) do
     state = %__MODULE__{instance: instance, items: items}
@@ -30,7 +42,7 @@ defmodule Exosuit.Startup do
 
   @doc """
   Waits until each item has been tried once. Blocks the calling process, at most as long as this process lives, and
-  ten minutes at most. Retries continue after that.
+  ten minutes at most. Retries continue after that. Returns `:ok` in each case: the inventory has the outcomes.
   """
   @spec await(Instance.t()) :: :ok
   def await(instance) do

@@ -1,12 +1,28 @@
 defmodule Exosuit.Wasm do
-  @moduledoc false
-  # Compiles modules and calls actors, by the engine's NIFs. A call does not pass through any process. The caller
-  # waits on its scheduler during the guest's first slice, and in a `receive` after that.
+  @moduledoc """
+  Compiles modules and calls actors, by the engine's NIFs.
+
+  A call does not pass through any process. The caller waits on its scheduler during the guest's first slice, of a
+  millisecond at most, and in a `receive` after that.
+
+      call/7 ── NIF: route, check, take an instance, poll the guest once
+         │ finished within the slice                 │ not finished
+         ▼                                           ▼
+      `{:ok, answer}`, no thread was woken     `{:pending, call}`: Tokio goes on, the answer is a message
+
+  The handle of a pending call is kept until the answer: when it is garbage-collected, or its process ends, the call is
+  dropped, and its instance with it. A list of arguments that takes long to read goes through
+  another NIF, on a dirty scheduler (`:large`); such a call always runs on Tokio.
+  """
 
   alias Exosuit.{Config, Error, Native, Origin}
   alias Exosuit.Config.Engine
   alias Exosuit.Native.Answer
 
+  @typedoc """
+  `:auto` chooses by earlier calls of the operation, `:inline` polls the guest once on this scheduler, and `:async` goes
+  to Tokio at once.
+  """
   @type execution :: :auto | :inline | :async
 
   # The program that compiles one module, within its limits. If it is missing, the library compiles.
@@ -16,7 +32,11 @@ defmodule Exosuit.Wasm do
   @grace 5_000
 
   @doc """
-  Starts the engine of this VM. The description in `{:ok, description}` says how it allocates instances.
+  Starts the engine of this VM, once. The description in `{:ok, description}` says how it allocates instances.
+  `cache_dir` is where compiled code is kept, `nil` for nowhere.
+
+  A missing pool, cache or compiler is no error: the engine then works more slowly or bounds less, and the description
+  says why. Only an engine that cannot run at all is an error.
   """
   @spec start_engine(Path.t() | nil, Engine.t()) :: {:ok, String.t()} | {:error, Error.t()}
   def start_engine(cache_dir, engine) do
@@ -76,7 +96,12 @@ defmodule Exosuit.Wasm do
     end
   end
 
-  @doc "Calls an actor by id, public key or call alias. Blocks the calling process."
+  @doc """
+  Calls an actor by id, public key or call alias. Blocks the calling process until the answer or the deadline.
+
+  The errors of `t:Exosuit.Error.reason/0` that a call may have are described in `Exosuit.call/5`. `:internal` means
+  that the engine has not answered five seconds after the deadline; the call is cancelled then.
+  """
   @spec call(
           reference(),
           String.t(),

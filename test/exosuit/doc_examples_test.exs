@@ -11,7 +11,10 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Machine.Report
   doctest Exosuit.App.Machine.Slots
   doctest Exosuit.App.Model.Shape
+  doctest Exosuit.Artifact
+  doctest Exosuit.Config
   doctest Exosuit.Control.Wadm.Probe
+  doctest Exosuit.Environment
   doctest Exosuit.Environment.Variables
   doctest Exosuit.Error
   doctest Exosuit.Event
@@ -54,6 +57,7 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.Provider.Builtin
   doctest Exosuit.Provider.Failure
   doctest Exosuit.Provider.Typed
+  doctest Exosuit.Server
   doctest Exosuit.World.Code
   doctest Exosuit.World.Interface
   doctest Exosuit.World.Shape
