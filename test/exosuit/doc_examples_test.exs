@@ -13,6 +13,7 @@ defmodule Exosuit.DocExamplesTest do
   doctest Exosuit.App.Model.Shape
   doctest Exosuit.Artifact
   doctest Exosuit.Config
+  doctest Exosuit.Config.Engine
   doctest Exosuit.Control.Wadm.Probe
   doctest Exosuit.Environment
   doctest Exosuit.Environment.Variables

@@ -1,10 +1,18 @@
 defmodule Exosuit.Config.Engine do
-  @moduledoc false
-  # The limits of the engine, which all hosts of a VM share: options of the application, or environment variables for
-  # options that are not set. Checked once, before the engine starts.
+  @moduledoc """
+  The limits of the engine, which all hosts of a VM share.
+
+  They are options of the application (`config :exosuit, engine: [...]`), or environment variables for options that are
+  not set (`Exosuit.Environment.Engine`). They are checked once, before the engine starts, and cannot be changed
+  afterwards: the pool reserves its address space at the start.
+
+      iex> Exosuit.Config.Engine.new!(pool_slots: 10).actor_share
+      75
+  """
 
   alias Exosuit.Options
 
+  @typedoc "All limits, with their defaults."
   @type t :: %__MODULE__{
           pool_slots: non_neg_integer(),
           actor_share: pos_integer(),
@@ -60,7 +68,9 @@ defmodule Exosuit.Config.Engine do
   @spec docs() :: String.t()
   def docs, do: Options.docs(@schema)
 
-  @doc "The names of the options."
+  @doc """
+  The names of the options; each is an environment variable as well, `EXOSUIT_` and the name in capitals.
+  """
   @spec names() :: [atom()]
   def names, do: Keyword.keys(@schema)
 

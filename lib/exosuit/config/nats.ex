@@ -1,6 +1,13 @@
 defmodule Exosuit.Config.Nats do
-  @moduledoc false
-  # The option `:nats` of a host, by which it joins a lattice over NATS: checked, and with defaults.
+  @moduledoc """
+  The option `:nats` of a host, by which it joins a lattice over NATS: checked, and with defaults.
+
+  The options of both connections may be given once, at the top; `rpc: [...]` has those that differ for calls. After the
+  check, `control` and `rpc` have all options of a connection each.
+
+  Secrets are given in a form of `Exosuit.Secret`: a text, `{:env, name}` or `{:file, path}`.
+  `Exosuit.Lattice.Nats.keep_secrets/1` replaces them with handles before the host starts. `inspect/1` shows nothing.
+  """
 
   alias Exosuit.{Options, Secret}
 

@@ -1,9 +1,17 @@
 defmodule Exosuit.Distribution.Ports do
-  @moduledoc false
-  # Replaces epmd: knows the port of the one node. Because of `-epmd_module`, the kernel calls it on both sides; it
-  # has the callbacks of `erl_epmd`. A host's VM notes its port here, and only `Exosuit.Distribution` reads it. The
-  # VM of `exosuit remote` gets port and cookie by its environment, because everybody on the machine can read a
-  # command line.
+  @moduledoc """
+  Replaces epmd: knows the port of the one node.
+
+  Because of `-epmd_module`, the kernel calls it on both sides; it has the callbacks of `erl_epmd`.
+
+  | side | call | effect |
+  |---|---|---|
+  | a host's VM | `register_node/3` | notes the port, which only `Exosuit.Distribution` reads, and sets a new cookie |
+  | the VM of `exosuit remote` | `address_please/3` | sets the cookie, and returns the host's address |
+
+  The VM of `exosuit remote` gets the port and the path of the cookie's file by its environment (`EXOSUIT_REMOTE_PORT`,
+  `EXOSUIT_REMOTE_COOKIE`), because everybody on the machine can read a command line.
+  """
 
   @key {__MODULE__, :port}
 
@@ -14,7 +22,7 @@ defmodule Exosuit.Distribution.Ports do
   @spec used?() :: boolean()
   def used?, do: :init.get_argument(:epmd_module) == {:ok, [[Atom.to_charlist(__MODULE__)]]}
 
-  @doc "The port of this VM."
+  @doc "The port of this VM; `:error` while it has no distribution."
   @spec fetch() :: {:ok, :inet.port_number()} | :error
   def fetch do
     with nil <- :persistent_term.get(@key, nil), do: :error, else: (port -> {:ok, port})

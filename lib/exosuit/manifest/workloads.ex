@@ -1,6 +1,13 @@
 defmodule Exosuit.Manifest.Workloads do
-  @moduledoc false
-  # Builds the workloads and links of a manifest, with references to their code and with their scalers.
+  @moduledoc """
+  Builds the workloads and links of a manifest, with references to their code and with their scalers. Pure.
+
+  Its input is the map that Rust makes of a manifest (`exosuit_manifest`), in which every field has been checked. Paths
+  of files become absolute references here; in the stored model of an application, digests of objects take their place.
+
+  A configuration of a manifest has parts, each given (values in the manifest) or stored (the name of a configuration of
+  the lattice). A given part gets a name made from its values (`Exosuit.Model.Configuration.name/1`).
+  """
 
   alias Exosuit.Model.{Application, Configuration, Link, Workload}
 
@@ -49,7 +56,10 @@ defmodule Exosuit.Manifest.Workloads do
         do: {name(part), values}
   end
 
-  @doc "The names of stored configurations, each with the diagnostic for a missing one."
+  @doc """
+  The names of stored configurations, each with the diagnostic for a missing one: the line and the path in the manifest
+  where it is named.
+  """
   @spec stored(map()) :: [Exosuit.Manifest.stored()]
   def stored(manifest) do
     for %{"kind" => "stored", "value" => %{"name" => name, "place" => place}} <- parts(manifest) do

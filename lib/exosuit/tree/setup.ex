@@ -1,7 +1,15 @@
 defmodule Exosuit.Tree.Setup do
-  @moduledoc false
-  # Makes the parts of a host that exist before its processes. The caller that starts the host makes the parts without
-  # an owner (`prepare/1`); the topmost supervisor makes the tables that it owns (`instance/1`).
+  @moduledoc """
+  Makes the parts of a host that exist before its processes.
+
+  | part | made by | owner |
+  |---|---|---|
+  | secrets, identity, router, lattice | `prepare/1`, in the process that starts the host | none: they are handles |
+  | tables | `instance/1`, in the topmost supervisor | that supervisor, so that they outlive all other processes |
+
+  Together they are the `Exosuit.Instance`, which every process of the host gets. If `prepare/1` fails, no process has
+  been started, and nothing has to be ended.
+  """
 
   alias Exosuit.{Config, Directory, Error, Instance, Lattice, Router, Settings}
   alias Exosuit.Actor.Handover
@@ -18,7 +26,8 @@ defmodule Exosuit.Tree.Setup do
 
   @doc """
   Moves the secrets to Rust, reads the host's identity, and opens the lattice. The error is about options that only
-  Rust can check. The third element is the reason if the identity could not be written to the data directory.
+  Rust can check. The third element is the reason if the identity could not be read or written, or `nil`; the host
+  starts with another identity then.
   """
   @spec prepare(Config.t()) :: {:ok, prepared(), unkept :: Error.t() | nil} | {:error, term()}
   def prepare(config) do
