@@ -50,8 +50,8 @@ defmodule Exosuit.Lattice do
   end
 
   @doc """
-  Publishes an event to the lattice only. Subscribers on this host do not receive it. For what is no news here, such as
-  the repeated announcement of a start after the first connection.
+  Publishes an event to the lattice only. Subscribers on this host do not receive it. For events that
+  local subscribers have already, such as the announcement of a start, which is repeated after the first connection.
   """
   @spec announce_remote(Instance.t(), Event.Types.fact()) :: :ok
   def announce_remote(%Instance{} = instance, fact) do
