@@ -22,7 +22,7 @@ defmodule Exosuit.Host.Configurations do
 
   Before the write, this host checks its own links that name the configuration with the new values. If one would be
   refused, nothing is changed, and its error is returned. Another host may still refuse the values: it then keeps the
-  old ones. An equal configuration emits no event.
+  old ones, and emits `linkdef_set_failed`. An equal configuration emits no event.
 
   Returns `:invalid_input` for a name of another form. Raises `ArgumentError` unless the values are a map from strings
   to strings.

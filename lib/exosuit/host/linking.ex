@@ -7,7 +7,8 @@ defmodule Exosuit.Host.Linking do
   The host that makes a change emits its event, `linkdef_set` or `linkdef_deleted`.
 
   A link that this host would refuse is not written for the others. If a host cannot apply a link of another host,
-  it keeps its previous link, shows the error in its inventory, and retries unless the refusal is final.
+  it keeps its previous link, emits `linkdef_set_failed`, shows the error in its inventory, and retries unless the
+  refusal is final. The data plane emits that event itself, whenever the router or a provider refuses a put link.
 
   A put link applies to the code that runs at its ends now: it is not bound to earlier code.
 

@@ -2,7 +2,8 @@ defmodule Exosuit.Host.Replica.Report do
   @moduledoc """
   The events by which `Exosuit.Host.Replica` reports changes of the shared links, and errors in the records.
 
-  The host that makes a link announces `linkdef_set` itself. The events of this module say what happened on this host:
+  The host that makes a link announces `linkdef_set` itself. If the router or a provider refuses a link, the data plane
+  emits `linkdef_set_failed`. The events of this module are about this host, and come besides:
 
   | event | when |
   |---|---|
