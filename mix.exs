@@ -48,11 +48,15 @@ defmodule Exosuit.MixProject do
     :ok = Mix.Tasks.Compile.Cargo.build(~w(-p exosuit_cli))
     libexec = Path.join(release.path, "libexec")
     File.cp_r!("rel/libexec", libexec)
-    command = Path.join(Mix.Tasks.Compile.Cargo.target(), "release/exosuit")
-    # Remove, then copy: it may run.
-    File.rm(Path.join(libexec, "exosuit"))
-    File.cp!(command, Path.join(libexec, "exosuit"))
+    Enum.each(~w(exosuit exosuit-run), &copy_program(&1, libexec))
     release
+  end
+
+  # Remove, then copy: it may run.
+  defp copy_program(name, directory) do
+    program = Path.join(directory, name)
+    File.rm(program)
+    File.cp!(Path.join([Mix.Tasks.Compile.Cargo.target(), "release", name]), program)
   end
 
   defp protect_cookie(release) do

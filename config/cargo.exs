@@ -15,9 +15,13 @@ defmodule Mix.Tasks.Compile.Cargo do
   @library "priv/native/exosuit_nif.so"
   @compiler "priv/native/exosuit-compile"
 
+  # All that stand on wasmtime, always together: asked for one by one, they have other features of shared crates, and
+  # wasmtime is built once more.
+  @packages ~w(-p exosuit_nif -p exosuit_engine -p exosuit_run --lib --bin exosuit-compile --bin exosuit-run)
+
   @impl Mix.Task.Compiler
   def run(_args) do
-    case build(~w(-p exosuit_nif -p exosuit_engine --lib --bin exosuit-compile)) do
+    case build(@packages) do
       :ok -> install()
       :error -> {:error, []}
     end

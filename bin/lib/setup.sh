@@ -178,6 +178,32 @@ compile_cli() {
   mv "$cli.new" "$cli"
 }
 
+# All that stand on wasmtime, always together, as config/cargo.exs has them.
+on_wasmtime=(-p exosuit_nif -p exosuit_engine -p exosuit_run --lib --bin exosuit-compile --bin exosuit-run)
+
+run=$root/_build/bin/exosuit-run
+
+run_fresh() { fresh "$run" "$root"/{Cargo.toml,Cargo.lock,native/exosuit_{run,engine,core,wit}}; }
+
+build_run() {
+  run_fresh && return
+  need_compiler
+  need_rust
+  alone compile_run
+}
+
+# The program behind `exosuit run`, with wasmtime.
+compile_run() {
+  run_fresh && return
+  say "building exosuit run (about ten minutes the first time, nearly all of it wasmtime)"
+  mkdir -p "${run%/*}"
+  touch "$run.started"
+  skips_cargo || cargo_build "${on_wasmtime[@]}" || fail "exosuit run could not be built"
+  cp "$CARGO_TARGET_DIR/release/exosuit-run" "$run.new"
+  touch -r "$run.started" "$run.new"
+  mv "$run.new" "$run"
+}
+
 host=$root/_build/prod/.built
 
 host_fresh() { fresh "$host" "$root"/{Cargo.toml,Cargo.lock,mix.exs,config,lib,native}; }

@@ -4,6 +4,7 @@
 //! - `keys`, `claims`: from files to files, without a VM, so they answer at once.
 //! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `app`, `stop`:
 //!   lines of JSON over the socket of a running host, or messages to any host of a lattice.
+//! - `run`: becomes `exosuit-run`, which runs one file without a host.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host for
 //!   its VM, then becomes `IEx` on it.
 
@@ -22,6 +23,7 @@ mod output;
 mod pairs;
 mod protocol;
 mod redact;
+mod run;
 mod seed;
 mod up;
 
@@ -49,6 +51,8 @@ struct Cli {
 enum Command {
     /// Start a host, and run the applications of the manifests.
     Up(up::Up),
+    /// Run a program, or serve an HTTP component, without a host.
+    Run(run::Run),
     /// Show the hosts of a lattice.
     Hosts(host::Hosts),
     /// Show the actors, providers and links of a host.
@@ -91,6 +95,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Up(up) => up.run(),
+            Self::Run(run) => run.run(),
             Self::Hosts(hosts) => hosts.run(),
             Self::Inventory(inventory) => inventory.run(),
             Self::Call(call) => call.run(),

@@ -243,6 +243,7 @@ variables! {
     Internal "EXOSUIT_UP" none: "";
     Internal "EXOSUIT_VM" none: "";
     Internal "EXOSUIT_IEX" none: "";
+    Internal "EXOSUIT_RUN" none: "";
     Internal "EXOSUIT_CONFIG" none: "";
     Internal "EXOSUIT_REMOTE_*" none: "";
     Internal "EXOSUIT_SKIP_CARGO" none: "";

@@ -22,8 +22,8 @@ use std::time::SystemTime;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::Digest;
 use crate::code::Code;
+use crate::{Digest, Error};
 
 /// The key of the MACs, made by the first engine that uses the directory.
 const KEY_FILE: &str = "key";
@@ -36,7 +36,7 @@ const OTHERS_WRITE: u32 = 0o022;
 const OTHERS_ANY: u32 = 0o077;
 
 /// The cache in one directory.
-pub(crate) struct Cache {
+pub struct Cache {
     directory: PathBuf,
     engine: wasmtime::Engine,
     /// Changes with wasmtime, its settings and the machine. It is in the name of each file: after an update,
@@ -49,7 +49,7 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Opens or makes the directory. The error says why it is not used.
-    pub(crate) fn open(
+    pub fn open(
         directory: PathBuf,
         engine: &wasmtime::Engine,
         max_bytes: u64,
@@ -69,6 +69,29 @@ impl Cache {
         })
     }
 
+    /// The code of a module or component: from the cache, or compiled here and then kept. The compile blocks, without
+    /// any bound: a host compiles in a process of its own. The second result says whether the code was kept.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are neither a module nor a component that the engine can run.
+    pub fn compile(&self, bytes: &[u8]) -> Result<(Code, io::Result<()>), Error> {
+        let digest = Digest::of(bytes);
+        if let Some(code) = self.load(&digest) {
+            return Ok((code, Ok(())));
+        }
+        let compiled = Code::precompile(&self.engine, bytes)?;
+        let kept = self.store(&digest, &compiled);
+        let code = self.deserialize(&compiled);
+        let lost = || Error::Setup("the compiled code cannot be loaded".to_owned());
+        Ok((code.ok_or_else(lost)?, kept))
+    }
+
+    /// Whether there is a file for the code of these bytes. It may turn out to be damaged.
+    pub fn has(&self, bytes: &[u8]) -> bool {
+        self.path(&Digest::of(bytes)).exists()
+    }
+
     /// The code for this content, if there is some and its MAC holds.
     pub(crate) fn load(&self, digest: &Digest) -> Option<Code> {
         let file = fs::read(self.path(digest)).ok()?;
@@ -84,7 +107,8 @@ impl Cache {
     )]
     fn deserialize(&self, code: &[u8]) -> Option<Code> {
         // SAFETY: `load` has checked the MAC of these very bytes, so it was this cache, with this
-        // version of wasmtime and these settings, that wrote what `Code::precompile` gave it.
+        // version of wasmtime and these settings, that wrote what `Code::precompile` gave it. `compile` has
+        // them from there.
         unsafe { Code::deserialize(&self.engine, code) }
     }
 

@@ -10,7 +10,7 @@ use crate::kind::{Kind, kind};
 use crate::{Error, nesting};
 
 /// Compiled code.
-pub(crate) enum Code {
+pub enum Code {
     /// Core Wasm: a wasmbus module or a program.
     Module(Module),
     /// A component of WASI 0.2.
@@ -18,8 +18,13 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// Compiles a small module or component, to run it here. Blocks, without any bound: for skeletons alone.
-    pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
+    /// Compiles a module or component, to run it here. Blocks, without any bound: for small ones, and where nobody else
+    /// waits.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are neither a module nor a component that the engine can run.
+    pub fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
         match kind(bytes)? {
             Kind::Module => {
                 let module = Module::from_binary(engine, bytes);

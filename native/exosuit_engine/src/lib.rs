@@ -66,6 +66,8 @@ mod ticker;
 mod turns;
 
 pub use actor::Actor;
+pub use cache::Cache;
+pub use code::Code;
 pub use compile::Stats;
 pub use configuration::Allocator;
 pub use digest::Digest;

@@ -6,12 +6,13 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The environment variables that a test may set.
-const VARIABLES: [&str; 10] = [
+/// What the environment may say.
+const VARIABLES: [&str; 11] = [
     "EXOSUIT_CLUSTER_SEED",
     "EXOSUIT_LATTICE",
     "EXOSUIT_LATTICE_CA",
     "EXOSUIT_LATTICE_CREDS",
+    "EXOSUIT_RUN",
     "EXOSUIT_SOCKET",
     "EXOSUIT_UP",
     "EXOSUIT_VM",
