@@ -1,6 +1,6 @@
 //! Lists a bucket. Reads only headers, so the size of the values does not matter.
 //!
-//! A listing needs every message of a filter, and JetStream has no request for that. So it makes a
+//! A listing needs every message of a filter, and `JetStream` has no request for that. So it makes a
 //! consumer that sends headers only, reads it to its end, and deletes it. The cost grows with the
 //! number of keys in the space, not with their sizes. The memory is bounded by the number of keys
 //! that are wanted.
