@@ -27,7 +27,7 @@ use grants::Grants;
 use serve::Server;
 
 /// How long a request may take if `--timeout` says nothing.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The memory of a program if `--max-memory` says nothing: all that 32-bit Wasm can have.
 const MAX_MEMORY: usize = 4 << 30;

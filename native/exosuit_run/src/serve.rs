@@ -241,7 +241,7 @@ impl HandlerState for Instances {
         let state = State::new(wasi.build(), Arc::clone(&server.grants), server.max_memory);
         let mut store = state::store(&server.engine, state);
         let proxy = self.prepared.instantiate_async(&mut store).await?;
-        let (max_uses, max_at_once) = match self.prepared {
+        let (max_in_all, max_at_once) = match self.prepared {
             ProxyPre::P2(_) => (1, 1),
             ProxyPre::P3(_) => (MAX_USES, MAX_AT_ONCE),
         };
@@ -256,7 +256,7 @@ impl HandlerState for Instances {
             },
             state: Uses {
                 timeout,
-                max_uses,
+                max_in_all,
                 max_at_once,
                 is_ending: Arc::clone(&self.is_ending),
             },
@@ -289,7 +289,7 @@ impl WorkerExpiration for Expiration {
 /// How many requests an instance takes.
 struct Uses {
     timeout: Duration,
-    max_uses: usize,
+    max_in_all: usize,
     max_at_once: usize,
     /// The process ends, and its instances with it: that is no failure.
     is_ending: Arc<AtomicBool>,
@@ -300,7 +300,7 @@ impl WorkerState for Uses {
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.max_uses {
+        if total >= self.max_in_all {
             ShouldAccept::Never
         } else if concurrent >= self.max_at_once {
             ShouldAccept::No
