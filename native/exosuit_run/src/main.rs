@@ -37,7 +37,12 @@ const LATE: u8 = 124;
 
 /// Run a program, or serve an HTTP component, without a host.
 #[derive(Parser)]
-#[command(name = "exosuit run", version, arg_required_else_help = true)]
+#[command(
+    name = "exosuit run",
+    bin_name = "exosuit run",
+    version,
+    arg_required_else_help = true
+)]
 #[command(after_long_help = "\
 FILE is a program of WASI preview 1 (a module with _start), 0.2 or 0.3 (a component with
 wasi:cli/run), or with --http a component of wasi:http. It sees its arguments, the standard streams,
