@@ -13,8 +13,15 @@ defmodule Exosuit.WitValuesTest do
 
     @impl Exosuit.Provider
     def handle_function("exosuit:test/mirror#echo", arguments, _context) do
-      arguments |> Enum.take(-2) |> List.to_tuple()
+      {number, value} = arguments |> Enum.take(-2) |> List.to_tuple()
+      # A resource that is given to its provider comes as its state.
+      {number, WitWorld.map_states(value)}
     end
+
+    def handle_function("exosuit:test/mirror#make", [number], _context),
+      do: Resource.new({:thing, number})
+
+    def handle_function("exosuit:test/mirror#number", [{:thing, number}], _context), do: number
   end
 
   setup do
@@ -111,11 +118,52 @@ defmodule Exosuit.WitValuesTest do
 
         # What was given away is gone.
         WitWorld.map_things(made, fn thing ->
-          assert {:error, %Error{}} = Exosuit.call(host, actor, "number", [thing])
+          assert {:error, %Error{}} =
+                   Exosuit.call(host, actor, function(actor, "number"), [thing])
         end)
       end
 
       :ok = Exosuit.stop_actor(host, actor)
+    end
+  end
+
+  test "resources in values of random types come back through an actor from another actor, and from a provider",
+       context do
+    types = for n <- 1..20, do: {n, WitWorld.type(4, [:thing])}
+
+    texts =
+      for {n, type} <- types,
+          kind <- [:things, :things_relay],
+          into: %{},
+          do: {"#{kind}#{n}", WitWorld.component(type, kind)}
+
+    Guests.assemble(context.dir, texts)
+    host = start_supervised_host!([])
+    {:ok, _id} = Exosuit.start_provider(host, Mirror, id: "provider")
+
+    for {n, type} <- types do
+      start!(host, context.dir, "things#{n}")
+
+      for target <- ["things#{n}", "provider"] do
+        relay = "relay-#{n}-#{target}"
+        # One instance, so that all of its resources live in one instance of the target.
+        path = Path.join(context.dir, "things_relay#{n}.wasm")
+        {:ok, _id} = Exosuit.start_actor(host, path, id: relay, warm: [])
+        :ok = Exosuit.put_link(host, source: relay, target: target, contract: "exosuit:test")
+
+        for value <- for(_ <- 1..@values, do: WitWorld.value(type)) do
+          made = WitWorld.map_things(value, &make!(host, relay, &1))
+          assert {:ok, {7, answer}} = echo(host, relay, made)
+
+          assert {context.seed, type, target,
+                  WitWorld.map_things(answer, &number(host, relay, &1))} ==
+                   {context.seed, type, target, value}
+        end
+
+        :ok = Exosuit.stop_actor(host, relay)
+      end
+
+      :ok = Exosuit.stop_actor(host, "things#{n}")
     end
   end
 
@@ -301,16 +349,19 @@ defmodule Exosuit.WitValuesTest do
 
   # The number of a resource in Elixir is the state of one that is not made yet.
   defp make!(host, actor, %Resource{ref: {:state, number}}) do
-    {:ok, thing} = Exosuit.call(host, actor, "make", [number])
+    {:ok, thing} = Exosuit.call(host, actor, function(actor, "make"), [number])
     thing
   end
 
   defp number(host, actor, thing) do
-    {:ok, number} = Exosuit.call(host, actor, "number", [thing])
+    {:ok, number} = Exosuit.call(host, actor, function(actor, "number"), [thing])
     Resource.new(number)
   end
 
   defp echo(host, actor, value, options \\ []) do
-    Exosuit.call(host, actor, "echo", WitWorld.arguments(value), options)
+    Exosuit.call(host, actor, function(actor, "echo"), WitWorld.arguments(value), options)
   end
+
+  defp function("things" <> _actor, name), do: "exosuit:test/mirror#" <> name
+  defp function(_actor, name), do: name
 end

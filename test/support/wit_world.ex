@@ -113,13 +113,28 @@ defmodule Exosuit.WitWorld do
 
   def map_things(value, _fun), do: value
 
+  @doc "The value with a new resource for each state `{:thing, number}`."
+  def map_states({:thing, number}), do: Exosuit.Resource.new({:thing, number})
+  def map_states(values) when is_list(values), do: Enum.map(values, &map_states/1)
+
+  def map_states(values) when is_tuple(values),
+    do: values |> Tuple.to_list() |> map_states() |> List.to_tuple()
+
+  def map_states(%Exosuit.Resource{} = resource), do: resource
+
+  def map_states(%{} = fields),
+    do: Map.new(fields, fn {key, value} -> {key, map_states(value)} end)
+
+  def map_states(value), do: value
+
   @doc "The arguments that a component takes with this value."
   def arguments(value), do: List.duplicate(7, 16) ++ [value]
 
   @doc """
   A component, as text, that exports `echo`, by itself and in `exosuit:test/mirror`. With `:mirror` it answers by itself; with `:relay` it calls `echo` of
-  `exosuit:test/mirror`, which it imports. With `:things` it has a resource `thing`, which is a number, and exports `make` and `number`
-  beside.
+  `exosuit:test/mirror`, which it imports. With `:things` it exports `exosuit:test/mirror` alone, with a
+  resource `thing`, which is a number, and `make` and `number` for it. With `:things_relay` it imports that interface,
+  and exports its functions by themselves.
   """
   def component(type, :mirror) do
     {declared, name} =
@@ -137,15 +152,13 @@ defmodule Exosuit.WitWorld do
   end
 
   def component(type, :things) do
-    {declared, name} =
-      declare(type, &~s|(type $#{&1}_ #{&2}) (export $#{&1} "#{&1}" (type $#{&1}_))|)
+    {declared, name} = declare(type, &~s|(type $#{&1} #{&2})|)
 
     """
     (component
       #{memory()}
-      (type $thing_ (resource (rep i32)))
-      (export $thing "thing" (type $thing_))
-      (core func $new (canon resource.new $thing_))
+      (type $thing (resource (rep i32)))
+      (core func $new (canon resource.new $thing))
       #{declared}
       (core module $code
         (import "thing" "new" (func $new (param i32) (result i32)))
@@ -153,9 +166,50 @@ defmodule Exosuit.WitWorld do
         (func (export "make") (param i32) (result i32) (call $new (local.get 0)))
         (func (export "number") (param i32) (result i32) (local.get 0)))
       (core instance $code (instantiate $code (with "thing" (instance (export "new" (func $new))))))
-      (func (export "make") (param "number" u32) (result (own $thing)) (canon lift (core func $code "make")))
-      (func (export "number") (param "thing" (borrow $thing)) (result u32)
-        (canon lift (core func $code "number")))
+      (func $make #{make()} (canon lift (core func $code "make")))
+      (func $number #{number()} (canon lift (core func $code "number")))
+      (func $echo #{signature(name)} (canon lift (core func $code "echo") #{options()}))
+      #{interface(type, name)})
+    """
+  end
+
+  def component(type, :things_relay) do
+    {declared, name} =
+      declare(type, &~s|(type $#{&1}_ #{&2}) (export "#{&1}" (type $#{&1} (eq $#{&1}_)))|)
+
+    """
+    (component
+      #{memory()}
+      (import "exosuit:test/mirror" (instance $mirror
+        (export "thing" (type $thing (sub resource)))
+        #{declared}
+        (export "make" (func #{make()}))
+        (export "number" (func #{number()}))
+        (export "echo" (func #{signature(name)}))))
+      (alias export $mirror "thing" (type $thing))
+      #{aliases(declared)}
+      (core func $make_ (canon lower (func $mirror "make")))
+      (core func $number_ (canon lower (func $mirror "number")))
+      (core func $drop (canon resource.drop $thing))
+      (core func $lowered (canon lower (func $mirror "echo") #{options()}))
+      (core module $code
+        (import "mirror" "make" (func $make (param i32) (result i32)))
+        (import "mirror" "number" (func $number (param i32) (result i32)))
+        (import "mirror" "drop" (func $drop (param i32)))
+        (import "mirror" "echo" (func $echo (param i32 i32)))
+        (func (export "make") (param i32) (result i32) (call $make (local.get 0)))
+        (func (export "number") (param i32) (result i32)
+          (call $number (local.get 0))
+          (call $drop (local.get 0)))
+        (func (export "echo") (param i32) (result i32)
+          (call $echo (local.get 0) (i32.const 1024))
+          (i32.const 1024)))
+      (core instance $code (instantiate $code
+        (with "mirror" (instance
+          (export "make" (func $make_)) (export "number" (func $number_)) (export "drop" (func $drop))
+          (export "echo" (func $lowered))))))
+      (func (export "make") #{make()} (canon lift (core func $code "make")))
+      (func (export "number") #{number()} (canon lift (core func $code "number")))
       (func (export "echo") #{signature(name)} (canon lift (core func $code "echo") #{options()})))
     """
   end
@@ -164,17 +218,13 @@ defmodule Exosuit.WitWorld do
     {declared, name} =
       declare(type, &~s|(type $#{&1}_ #{&2}) (export "#{&1}" (type $#{&1} (eq $#{&1}_)))|)
 
-    aliases =
-      for [_all, name] <- Regex.scan(~r/\(export "(t\d+)"/, declared),
-          do: ~s|(alias export $mirror "#{name}" (type $#{name}))|
-
     """
     (component
       #{memory()}
       (import "exosuit:test/mirror" (instance $mirror
         #{declared}
         (export "echo" (func #{signature(name)}))))
-      #{aliases}
+      #{aliases(declared)}
       (core func $lowered (canon lower (func $mirror "echo") #{options()}))
       (core module $code
         (import "mirror" "echo" (func $echo (param i32 i32)))
@@ -195,6 +245,51 @@ defmodule Exosuit.WitWorld do
     (export "exosuit:test/mirror" (instance $mirrored))
     """
   end
+
+  # `exosuit:test/mirror` with its resource. An interface needs a component of its own, which gives its types their
+  # names: it imports them, and exports the same types once more.
+  defp interface(type, name) do
+    {imported, _name} =
+      declare(type, &~s|(type $#{&1}_ #{&2}) (import "#{&1}" (type $#{&1} (eq $#{&1}_)))|)
+
+    {exported, _name} =
+      declare(type, &~s|(type $#{&1}_ #{&2}) (export $#{&1} "#{&1}" (type $#{&1}_))|)
+
+    names = for [_all, name] <- Regex.scan(~r/\(import "(t\d+)"/, imported), do: name
+
+    """
+    (component $interface
+      (import "thing" (type $thing (sub resource)))
+      #{imported}
+      (import "make" (func $make #{make()}))
+      (import "number" (func $number #{number()}))
+      (import "echo" (func $echo #{signature(name)}))
+      (export $named "thing" (type $thing))
+      #{named(exported)}
+      (export "make" (func $make) (func #{named(make())}))
+      (export "number" (func $number) (func #{named(number())}))
+      (export "echo" (func $echo) (func #{named(signature(name))})))
+    (instance $mirrored (instantiate $interface
+      (with "thing" (type $thing))
+      #{for name <- names, do: ~s|(with "#{name}" (type $#{name})) |}
+      (with "make" (func $make)) (with "number" (func $number)) (with "echo" (func $echo))))
+    (export "exosuit:test/mirror" (instance $mirrored))
+    """
+  end
+
+  # The text with the exported types in the place of the imported ones.
+  defp named(text) do
+    text |> String.replace("$thing", "$named") |> String.replace(~r/\$t(\d)/, "$named_\\1")
+  end
+
+  # The types of the instance `mirror`, by the names that it declares.
+  defp aliases(declared) do
+    for [_all, name] <- Regex.scan(~r/\(export "(t\d+)"/, declared),
+        do: ~s|(alias export $mirror "#{name}" (type $#{name}))|
+  end
+
+  defp make, do: ~s|(param "number" u32) (result (own $thing))|
+  defp number, do: ~s|(param "thing" (borrow $thing)) (result u32)|
 
   defp signature(name) do
     numbers = for n <- 1..16, do: ~s|(param "n#{n}" u64) |
@@ -271,7 +366,7 @@ defmodule Exosuit.WitWorld do
         {~s|(field "#{name}" #{type})|, state}
       end)
 
-    named("(record #{Enum.join(fields, " ")})", state, declare)
+    declared("(record #{Enum.join(fields, " ")})", state, declare)
   end
 
   defp reference({:variant, cases}, state, declare) do
@@ -281,17 +376,17 @@ defmodule Exosuit.WitWorld do
         {~s|(case "#{name}"#{type && " #{type}"})|, state}
       end)
 
-    named("(variant #{Enum.join(cases, " ")})", state, declare)
+    declared("(variant #{Enum.join(cases, " ")})", state, declare)
   end
 
   defp reference({kind, names}, state, declare) when kind in [:enum, :flags] do
-    named("(#{kind} #{Enum.map_join(names, " ", &inspect/1)})", state, declare)
+    declared("(#{kind} #{Enum.map_join(names, " ", &inspect/1)})", state, declare)
   end
 
   defp optional(nil, state, _declare), do: {nil, state}
   defp optional(type, state, declare), do: reference(type, state, declare)
 
-  defp named(definition, {declared, count}, declare) do
+  defp declared(definition, {declared, count}, declare) do
     name = "t#{count}"
     {"$" <> name, {[declare.(name, definition) | declared], count + 1}}
   end
