@@ -1,7 +1,7 @@
 defmodule Mix.Tasks.Compile.Cargo do
   @moduledoc """
-  Builds native/exosuit_nif and the program that compiles Wasm, and puts them where `Exosuit.Native` and
-  `Exosuit.Wasm` look for them.
+  Builds native/exosuit_nif, the program that compiles Wasm, and that of `exosuit run`. Puts the first two where
+  `Exosuit.Native` and `Exosuit.Wasm` look for them.
 
   It stands outside `lib/`, since Elixir needs the library while it compiles what is there. Cargo
   itself knows what is stale, and does nothing in a fraction of a second where nothing is.

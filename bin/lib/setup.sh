@@ -154,6 +154,12 @@ alone() {
   ) 9>"$root/_build/.lock" || exit 1
 }
 
+# install_program NAME FILE: copies what cargo built, dated to before the build. `set -e` does not hold here.
+install_program() {
+  cp "$CARGO_TARGET_DIR/release/$1" "$2.new" && touch -r "$2.started" "$2.new" && mv "$2.new" "$2" ||
+    fail "$CARGO_TARGET_DIR/release/$1 could not be copied to $2"
+}
+
 cli=$root/_build/bin/exosuit
 
 cli_fresh() { fresh "$cli" "$root"/{Cargo.toml,Cargo.lock,native/exosuit_{cli,claims,core}}; }
@@ -173,9 +179,7 @@ compile_cli() {
   mkdir -p "${cli%/*}"
   touch "$cli.started"
   skips_cargo || cargo_build -p exosuit_cli || fail "the command could not be built"
-  cp "$CARGO_TARGET_DIR/release/exosuit" "$cli.new"
-  touch -r "$cli.started" "$cli.new"
-  mv "$cli.new" "$cli"
+  install_program exosuit "$cli"
 }
 
 # All that stand on wasmtime, always together, as config/cargo.exs has them.
@@ -199,9 +203,7 @@ compile_run() {
   mkdir -p "${run%/*}"
   touch "$run.started"
   skips_cargo || cargo_build "${on_wasmtime[@]}" || fail "exosuit run could not be built"
-  cp "$CARGO_TARGET_DIR/release/exosuit-run" "$run.new"
-  touch -r "$run.started" "$run.new"
-  mv "$run.new" "$run"
+  install_program exosuit-run "$run"
 }
 
 host=$root/_build/prod/.built

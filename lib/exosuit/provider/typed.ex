@@ -202,6 +202,7 @@ defmodule Exosuit.Provider.Typed do
   # A provider gets the states of the resources that it makes.
   defp stated({tag, name, _resource}, %{name: name}) when tag in [:own, :borrow], do: :state
   defp stated({:list, type}, interface), do: {:list, stated(type, interface)}
+  defp stated({:map, key, type}, interface), do: {:map, key, stated(type, interface)}
   defp stated({:option, type}, interface), do: {:option, stated(type, interface)}
   defp stated({:tuple, types}, interface), do: {:tuple, Enum.map(types, &stated(&1, interface))}
 

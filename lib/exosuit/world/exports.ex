@@ -101,6 +101,7 @@ defmodule Exosuit.World.Exports do
   # The kind of a type, and its parts with their names as a path has them.
   defp split(nil), do: {"nothing", []}
   defp split(type) when is_atom(type), do: {Atom.to_string(type), []}
+  defp split({:map, key, value}), do: {"map", [{"[key]", key}, {"[]", value}]}
   defp split({:list, type}), do: {"list", [{"[]", type}]}
   defp split({:option, type}), do: {"option", [{"", type}]}
   defp split({:result, ok, error}), do: {"result", [{".ok", ok}, {".error", error}]}

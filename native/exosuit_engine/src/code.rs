@@ -13,7 +13,7 @@ use crate::{Error, nesting};
 pub enum Code {
     /// Core Wasm: a wasmbus module or a program.
     Module(Module),
-    /// A component of WASI 0.2.
+    /// A component.
     Component(Component),
 }
 

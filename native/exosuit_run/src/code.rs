@@ -6,10 +6,12 @@ use std::time::Duration;
 use exosuit_engine::{Cache, Code};
 use wasmtime::{Config, Engine};
 
+use crate::say::say;
+
 /// The compiled code of at most so many bytes is kept.
 const CACHE_BYTES: u64 = 2 << 30;
 
-/// The compile of a file of more than so many bytes is told, as it takes seconds.
+/// The size from which on a compile is announced, as it takes seconds.
 const LARGE: usize = 1 << 20;
 
 /// How long a guest runs until other tasks have their turn.
@@ -43,25 +45,30 @@ pub(crate) fn load(engine: &Engine, file: &Path) -> Result<Code, String> {
     };
     if bytes.len() > LARGE && !cache.has(&bytes) {
         let file = file.display();
-        eprintln!("exosuit: compiling {file}; the next run takes the code from the cache");
+        say(format_args!(
+            "compiling {file}; later runs take the code from the cache"
+        ));
     }
     let (code, kept) = cache.compile(&bytes).map_err(failed)?;
     if let Err(error) = kept {
-        eprintln!("exosuit: the compiled code could not be kept: {error}");
+        say(format_args!("the compiled code could not be kept: {error}"));
     }
     Ok(code)
 }
 
 /// The cache in the user's cache directory. Without one, each run compiles.
 fn cache(engine: &Engine) -> Option<Cache> {
-    let directory = match std::env::var_os("XDG_CACHE_HOME") {
-        Some(directory) => PathBuf::from(directory),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
-    };
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from);
+    let directory = named("XDG_CACHE_HOME").filter(|directory| directory.is_absolute());
+    let directory = directory.or_else(|| Some(named("HOME")?.join(".cache")))?;
+    // Whoever makes a cache in a directory that we happen to be in would choose the code that runs.
+    if !directory.is_absolute() {
+        return None;
+    }
     match Cache::open(directory.join("exosuit/run"), engine, CACHE_BYTES) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            eprintln!("exosuit: {error}");
+            say(format_args!("{error}"));
             None
         }
     }

@@ -1,6 +1,7 @@
 //! The grants of the command line: all that a program sees of this machine.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::env::VarError;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -24,7 +25,7 @@ pub(crate) struct Grants {
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
     environment: Vec<(String, String)>,
     /// Let the program send requests and open connections to a host, on one port or all. `*` allows every host, and
-    /// to accept connections.
+    /// accepting connections.
     #[arg(long = "allow-host", value_name = "HOST[:PORT]", value_parser = allowed_host)]
     hosts: Vec<AllowedHost>,
 }
@@ -65,9 +66,8 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
     match std::env::var(text) {
         Ok(value) => Ok((text.to_owned(), value)),
-        Err(error) => Err(format!(
-            "{text} is not set here ({error}); give {text}=VALUE"
-        )),
+        Err(VarError::NotPresent) => Err(format!("{text} is not set here; give {text}=VALUE")),
+        Err(VarError::NotUnicode(_)) => Err(format!("the value of {text} here is not UTF-8")),
     }
 }
 
@@ -112,9 +112,13 @@ impl Grants {
         let mut network = Network::default();
         for host in &self.hosts {
             match host {
-                AllowedHost::Any => network.is_open = true,
+                AllowedHost::Any => {
+                    network.is_open = true;
+                    network.looks_up_names = true;
+                }
                 AllowedHost::One { name, port } => {
                     let unbracketed = name.trim_matches(['[', ']']);
+                    network.looks_up_names |= unbracketed.parse::<IpAddr>().is_err();
                     let found = lookup_host((unbracketed, port.unwrap_or(0))).await;
                     let found = found.map_err(|error| format!("--allow-host {name}: {error}"))?;
                     network
@@ -133,7 +137,12 @@ impl Grants {
         arguments: &[String],
     ) -> Result<WasiCtxBuilder, String> {
         let mut builder = WasiCtxBuilder::new();
-        builder.args(arguments).envs(&self.environment);
+        builder.args(arguments);
+        // The last value of a name counts.
+        let variables: BTreeMap<_, _> = self.environment.iter().cloned().collect();
+        for (name, value) in variables {
+            builder.env(name, value);
+        }
         for Directory { host, guest } in &self.directories {
             builder
                 .preopened_dir(host, guest, FsPerms::ReadWrite)
@@ -144,7 +153,7 @@ impl Grants {
             builder
                 .allow_tcp(true)
                 .allow_udp(true)
-                .allow_ip_name_lookup(true)
+                .allow_ip_name_lookup(network.looks_up_names)
                 .socket_addr_check(move |address, usage| {
                     let allows = network.allows(address, usage);
                     Box::pin(async move { allows })
@@ -159,6 +168,8 @@ impl Grants {
 #[derive(Default)]
 pub(crate) struct Network {
     is_open: bool,
+    /// A host is granted by its name: the program may look up names.
+    looks_up_names: bool,
     addresses: HashSet<(IpAddr, Option<u16>)>,
 }
 

@@ -1,10 +1,11 @@
-//! Links components with all of WASI, and answers every other import with a trap.
+//! Links components with all of WASI. Every other import ends the program when it is called.
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 use wasmtime::{Engine, Result, bail};
 use wasmtime_wasi::{p2, p3};
 
+use crate::say::say;
 use crate::state::State;
 
 /// The packages that are here, in all their compatible versions.
@@ -18,7 +19,8 @@ const PACKAGES: [&str; 7] = [
     "wasi:sockets/",
 ];
 
-/// Links a component. An import that nothing here answers is named on stderr, and traps when it is called.
+/// Links a component. Names each import that is not supported on stderr. A call of it is an error, which ends the
+/// program.
 pub(crate) fn link(engine: &Engine, component: &Component) -> Result<InstancePre<State>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker_async(&mut linker)?;
@@ -29,7 +31,9 @@ pub(crate) fn link(engine: &Engine, component: &Component) -> Result<InstancePre
         if PACKAGES.iter().any(|package| name.starts_with(package)) {
             continue;
         }
-        eprintln!("exosuit: nothing here answers {name}: a call of it ends the program");
+        say(format_args!(
+            "the import {name} is not supported: a call of it ends the program"
+        ));
         match import.ty {
             ComponentItem::ComponentInstance(instance) => {
                 let mut answers = linker.instance(name)?;
@@ -43,7 +47,7 @@ pub(crate) fn link(engine: &Engine, component: &Component) -> Result<InstancePre
     linker.instantiate_pre(component)
 }
 
-/// Answers one import with a trap that names it.
+/// Defines one import as an error that names it.
 fn trap(
     linker: &mut LinkerInstance<'_, State>,
     called: &str,
@@ -55,12 +59,12 @@ fn trap(
         ComponentItem::ComponentFunc(function) if function.async_() => {
             linker.func_new_concurrent(name, move |_store, _ty, _arguments, _results| {
                 let called = called.clone();
-                Box::pin(async move { bail!("nothing here answers {called}") })
+                Box::pin(async move { bail!("the import {called} is not supported") })
             })
         }
         ComponentItem::ComponentFunc(_) => linker
             .func_new(name, move |_store, _ty, _arguments, _results| {
-                bail!("nothing here answers {called}")
+                bail!("the import {called} is not supported")
             }),
         ComponentItem::Resource(_) => {
             linker.resource(name, ResourceType::host::<()>(), |_store, _resource| Ok(()))

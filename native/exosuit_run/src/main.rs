@@ -1,6 +1,6 @@
 //! `exosuit run`: runs a program, or serves an HTTP component, with the grants of the command line.
 //!
-//! Nothing of a host is here: no supervision, no claims, no lattice. The user who starts the program says what it may
+//! This is no host: it has no supervision, no claims, no lattice. The user who starts the program says what it may
 //! use, as with any other program. Modules, from the top down: `program` and `serve` run code; `link` answers its imports, `code` compiles it;
 //! `state` is the data of an instance; `grants` are the arguments that open this machine to it.
 
@@ -10,9 +10,11 @@ mod code;
 mod grants;
 mod link;
 mod program;
+mod say;
 mod serve;
 mod state;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,16 +26,17 @@ use exosuit_core::measure::{self, DURATION, SIZE};
 use exosuit_engine::Code;
 
 use grants::Grants;
+use say::say;
 use serve::Server;
 
-/// How long a request may take if `--timeout` says nothing.
+/// How long a request may take without `--timeout`.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The memory of a program if `--max-memory` says nothing: all that 32-bit Wasm can have.
+/// The memory of a program without `--max-memory`: all that one memory of 32-bit Wasm can have.
 const MAX_MEMORY: usize = 4 << 30;
 
 /// The status of a program that took too long, as that of `timeout` of coreutils.
-const LATE: u8 = 124;
+const LATE: i32 = 124;
 
 /// Run a program, or serve an HTTP component, without a host.
 #[derive(Parser)]
@@ -48,7 +51,7 @@ FILE is a program of WASI preview 1 (a module with _start), 0.2 or 0.3 (a compon
 wasi:cli/run), or with --http a component of wasi:http. It sees its arguments, the standard streams,
 and what the options grant: no files, no environment and no network without them.
 
-Exit codes: that of the program; 134 if it trapped, 124 if it took longer than --timeout, 1 if it
+Exit codes: that of the program; 134 if it trapped or failed otherwise, 124 if it took longer than --timeout, 1 if it
 could not be run, 2 for a mistake in the command line.
 
 Examples:
@@ -64,11 +67,11 @@ struct Run {
     /// End the program, or a request with --http, after this time.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Bound each memory of the program.
+    /// Limit the memory of the program, or of each instance with --http.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<usize>,
     /// Serve the component's HTTP handler on this address.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "IP:PORT")]
     http: Option<SocketAddr>,
     /// The arguments of the program.
     #[arg(last = true, value_name = "ARGUMENTS")]
@@ -85,6 +88,14 @@ fn size(text: &str) -> Result<usize, String> {
     parsed.ok_or_else(|| format!("expected {SIZE}"))
 }
 
+/// Ends the process after this time. On a thread of its own, because a program may block all others: in a pipe that nobody
+/// reads, for example.
+fn end_after(timeout: Duration) {
+    std::thread::sleep(timeout);
+    say(format_args!("the program took longer than --timeout"));
+    std::process::exit(LATE);
+}
+
 fn main() -> ExitCode {
     let run = Run::parse();
     let runtime = tokio::runtime::Runtime::new();
@@ -95,12 +106,12 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             ended
         }
-        Err(error) => Err(format!("no threads here: {error}")),
+        Err(error) => Err(format!("cannot start threads: {error}")),
     };
     match ended {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -144,17 +155,11 @@ impl Run {
                 }
             }
         };
-        let timeout = self.timeout.unwrap_or(Duration::MAX);
-        match tokio::time::timeout(timeout, running).await {
-            // A status has eight bits.
-            Ok(ended) => {
-                let [status, ..] = ended.map_err(plainly)?.to_le_bytes();
-                Ok(ExitCode::from(status))
-            }
-            Err(_late) => {
-                eprintln!("exosuit: the program took longer than --timeout");
-                Ok(ExitCode::from(LATE))
-            }
+        if let Some(timeout) = self.timeout {
+            std::thread::spawn(move || end_after(timeout));
         }
+        // A status has eight bits.
+        let [status, ..] = running.await.map_err(plainly)?.to_le_bytes();
+        Ok(ExitCode::from(status))
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Trap};
+use wasmtime::{Engine, Module};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p1, p2, p3};
 
 use crate::grants::Grants;
 use crate::link::link;
+use crate::say::say;
 use crate::state::{self, ModuleState, State};
 
-/// The status of a program that trapped, as a shell reports one that was aborted.
-const TRAPPED: i32 = 134;
+/// The status of a program that trapped or failed otherwise, as a shell reports one that was aborted.
+const FAILED: i32 = 134;
 
 /// Runs a core module that exports `_start`. Returns its exit status.
 pub(crate) async fn run_module(
@@ -29,7 +30,7 @@ pub(crate) async fn run_module(
         let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
         start.call_async(&mut store, ()).await
     };
-    status(ended.await.map(Ok))
+    Ok(status(ended.await.map(Ok)))
 }
 
 /// Runs a component that exports `wasi:cli/run`. Returns its exit status.
@@ -46,34 +47,31 @@ pub(crate) async fn run_component(
     if let Ok(prepared) = p3::bindings::CommandPre::new(prepared.clone()) {
         let command = match prepared.instantiate_async(&mut store).await {
             Ok(command) => command,
-            Err(error) => return status(Err(error)),
+            Err(error) => return Ok(status(Err(error))),
         };
         let ended = store
             .run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await)
             .await;
-        return status(ended.flatten());
+        return Ok(status(ended.flatten()));
     }
     let prepared = p2::bindings::CommandPre::new(prepared)?;
     let ended = async {
         let command = prepared.instantiate_async(&mut store).await?;
         command.wasi_cli_run().call_run(&mut store).await
     };
-    status(ended.await)
+    Ok(status(ended.await))
 }
 
-/// The exit status of a program that has ended. A trap is told on stderr.
-fn status(ended: wasmtime::Result<Result<(), ()>>) -> wasmtime::Result<i32> {
+/// The exit status of a program that has begun. Reports an error on stderr.
+fn status(ended: wasmtime::Result<Result<(), ()>>) -> i32 {
     let error = match ended {
-        Ok(Ok(())) => return Ok(0),
-        Ok(Err(())) => return Ok(1),
+        Ok(Ok(())) => return 0,
+        Ok(Err(())) => return 1,
         Err(error) => error,
     };
     if let Some(I32Exit(status)) = error.downcast_ref() {
-        return Ok(*status);
+        return *status;
     }
-    if error.downcast_ref::<Trap>().is_some() {
-        eprintln!("exosuit: the program trapped: {error:?}");
-        return Ok(TRAPPED);
-    }
-    Err(error)
+    say(format_args!("the program failed: {error:?}"));
+    FAILED
 }

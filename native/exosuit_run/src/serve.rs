@@ -20,8 +20,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Sleep, sleep, timeout};
 use wasmtime::component::{Component, GuestTaskId};
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
@@ -32,6 +32,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _, p2, p3};
 
 use crate::grants::{Grants, Network};
 use crate::link::link;
+use crate::say::say;
 use crate::state::{self, State};
 
 /// How many requests an instance of WASI 0.3 takes in all, and at a time, as other hosts have it.
@@ -41,8 +42,8 @@ const MAX_AT_ONCE: usize = 16;
 /// How long an instance without requests is kept for the next one.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How many requests run at a time. Others wait.
-const MAX_REQUESTS: usize = 1_024;
+/// How many instances there are at a time. Requests for which there is none wait.
+const MAX_INSTANCES: usize = 1_024;
 
 /// How long running requests have at the end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -68,21 +69,21 @@ pub(crate) async fn serve(
     address: SocketAddr,
 ) -> Result<(), String> {
     let prepared = prepare(&server.engine, component)?;
-    let timeout = server.timeout;
+    let request_timeout = server.timeout;
     let is_ending = Arc::new(AtomicBool::new(false));
     let handler = ProxyHandler::new(Instances {
         server,
         prepared,
         is_ending: Arc::clone(&is_ending),
+        slots: Arc::new(Semaphore::new(MAX_INSTANCES)),
     });
+    let mut stop = Signals::new()?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| format!("--http {address}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| error.to_string())?;
-    eprintln!("exosuit: serving on http://{bound}/ (Ctrl-C ends it)");
+    say(format_args!("serving on http://{bound}/ (Ctrl-C ends it)"));
     let (ending, ended) = watch::channel(());
-    let slots = Arc::new(Semaphore::new(MAX_REQUESTS));
-    let mut stop = Signals::new()?;
     loop {
         let stream = tokio::select! {
             () = stop.next() => break,
@@ -92,8 +93,8 @@ pub(crate) async fn serve(
             Ok((stream, _peer)) => {
                 let connection = Connection {
                     handler: handler.clone(),
-                    slots: Arc::clone(&slots),
-                    timeout,
+                    timeout: request_timeout,
+                    address: bound,
                 };
                 tokio::spawn(connection.run(stream, ended.clone()));
             }
@@ -106,7 +107,7 @@ pub(crate) async fn serve(
     tokio::select! {
         () = ending.closed() => {}
         () = stop.next() => {}
-        () = sleep(DRAIN) => eprintln!("exosuit: requests that still run are given up"),
+        () = sleep(DRAIN) => say(format_args!("requests that still run are dropped")),
     }
     is_ending.store(true, SeqCst);
     Ok(())
@@ -120,7 +121,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, String> {
-        let signal = |kind| signal(kind).map_err(|error| format!("no signals here: {error}"));
+        let signal = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -154,8 +155,8 @@ fn prepare(engine: &Engine, component: &Component) -> Result<ProxyPre<State>, St
 /// One connection of a client.
 struct Connection {
     handler: ProxyHandler<Instances>,
-    slots: Arc<Semaphore>,
     timeout: Duration,
+    address: SocketAddr,
 }
 
 impl Connection {
@@ -166,7 +167,7 @@ impl Connection {
             .header_read_timeout(HEAD)
             .serve_connection(TokioIo::new(stream), service);
         let mut serving = std::pin::pin!(serving);
-        // A client that breaks off is no news.
+        // Clients may break off at any time.
         let _ = tokio::select! {
             done = serving.as_mut() => done,
             _ = ended.changed() => {
@@ -177,40 +178,45 @@ impl Connection {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<WasiBody>, Infallible> {
-        let _slot = self.slots.acquire().await;
         let request = request.map(|body| body.map_err(Error::Hyper).boxed_unsync());
-        let answer = self.handler.handle((), absolute(request)).await;
-        Ok(answer.unwrap_or_else(|error| {
-            let is_late = error
-                .downcast_ref::<wasmtime_wasi_http::handler::ExpirationError>()
-                .is_some();
-            if is_late {
-                let seconds = self.timeout.as_secs_f64();
-                eprintln!("exosuit: a request took longer than {seconds} s (--timeout)");
-                return failure(StatusCode::GATEWAY_TIMEOUT);
-            }
-            eprintln!("exosuit: a request failed: {error:?}");
-            failure(StatusCode::INTERNAL_SERVER_ERROR)
-        }))
+        let Some(request) = absolute(request, self.address) else {
+            return Ok(failure(StatusCode::BAD_REQUEST));
+        };
+        // The handler has timeouts of its own, which do not hold while a guest computes or blocks.
+        Ok(
+            match timeout(self.timeout, self.handler.handle((), request)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => {
+                    say(format_args!("a request failed: {error:?}"));
+                    failure(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+                Err(_late) => {
+                    let seconds = self.timeout.as_secs_f64();
+                    say(format_args!(
+                        "a request took longer than {seconds} s (--timeout)"
+                    ));
+                    failure(StatusCode::GATEWAY_TIMEOUT)
+                }
+            },
+        )
     }
 }
 
-/// The request with scheme and authority in its address, where guests expect them.
-fn absolute(request: Request<WasiBody>) -> Request<WasiBody> {
+/// The request with scheme and authority in its address, where guests expect them. A client that names no host means
+/// this address. `None` if the host that it names is none.
+fn absolute(request: Request<WasiBody>, address: SocketAddr) -> Option<Request<WasiBody>> {
     let (mut head, body) = request.into_parts();
-    let host = head.headers.get(http::header::HOST).cloned();
-    let host = host.and_then(|host| host.to_str().ok().map(str::to_owned));
     if head.uri.authority().is_none() {
-        let mut parts = head.uri.clone().into_parts();
+        let authority = match head.headers.get(http::header::HOST) {
+            Some(host) => host.to_str().ok()?.parse().ok()?,
+            None => address.to_string().parse().ok()?,
+        };
+        let mut parts = head.uri.into_parts();
         parts.scheme = Some(http::uri::Scheme::HTTP);
-        parts.authority = host.and_then(|host| host.parse().ok());
-        if parts.authority.is_some()
-            && let Ok(uri) = http::Uri::from_parts(parts)
-        {
-            head.uri = uri;
-        }
+        parts.authority = Some(authority);
+        head.uri = http::Uri::from_parts(parts).ok()?;
     }
-    Request::from_parts(head, body)
+    Some(Request::from_parts(head, body))
 }
 
 /// An answer without a body.
@@ -226,6 +232,7 @@ struct Instances {
     server: Server,
     prepared: ProxyPre<State>,
     is_ending: Arc<AtomicBool>,
+    slots: Arc<Semaphore>,
 }
 
 impl HandlerState for Instances {
@@ -235,27 +242,29 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Uses>> {
         let server = &self.server;
+        let slot = Arc::clone(&self.slots).acquire_owned().await?;
         let wasi = server.grants.builder(&server.network, &server.arguments);
         let mut wasi = wasi.map_err(wasmtime::Error::msg)?;
         wasi.inherit_stdout().inherit_stderr();
         let state = State::new(wasi.build(), Arc::clone(&server.grants), server.max_memory);
         let mut store = state::store(&server.engine, state);
-        let proxy = self.prepared.instantiate_async(&mut store).await?;
+        let instantiating = self.prepared.instantiate_async(&mut store);
+        let proxy = timeout(server.timeout, instantiating).await??;
         let (max_in_all, max_at_once) = match self.prepared {
             ProxyPre::P2(_) => (1, 1),
             ProxyPre::P3(_) => (MAX_USES, MAX_AT_ONCE),
         };
-        let timeout = server.timeout;
         Ok(Instance {
             store,
             proxy,
             view: State::http,
             expiration: Expiration {
-                timeout,
-                alarm: Box::pin(sleep(timeout)),
+                timeout: server.timeout,
+                alarm: Box::pin(sleep(server.timeout)),
             },
             state: Uses {
-                timeout,
+                _slot: slot,
+                timeout: server.timeout,
                 max_in_all,
                 max_at_once,
                 is_ending: Arc::clone(&self.is_ending),
@@ -288,6 +297,8 @@ impl WorkerExpiration for Expiration {
 
 /// How many requests an instance takes.
 struct Uses {
+    /// One of those that all instances have together.
+    _slot: OwnedSemaphorePermit,
     timeout: Duration,
     max_in_all: usize,
     max_at_once: usize,
@@ -323,7 +334,7 @@ impl WorkerState for Uses {
         if let Err(error) = result
             && !self.is_ending.load(SeqCst)
         {
-            eprintln!("exosuit: an instance ended: {error:?}");
+            say(format_args!("an instance ended: {error:?}"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{
 };
 
 use crate::grants::Grants;
+use crate::say::say;
 
 /// The data of a component's instance.
 pub(crate) struct State {
@@ -21,14 +22,24 @@ pub(crate) struct State {
     table: ResourceTable,
     http: WasiHttpCtx,
     hooks: Hooks,
-    limits: StoreLimits,
+    limits: Limits,
 }
 
 /// The data of an instance of a core module.
 pub(crate) struct ModuleState {
     pub(crate) wasi: WasiP1Ctx,
-    limits: StoreLimits,
+    limits: Limits,
 }
+
+/// The memories of all modules in a store, and elements of tables, of which each takes memory here as well.
+struct Limits {
+    memory_left: usize,
+    elements_left: usize,
+}
+
+/// What a store may have at most. A component of a scripting language has a dozen of each.
+const MAX_ELEMENTS: usize = 10_000_000;
+const MAX_PARTS: usize = 1_000;
 
 /// Sends the requests of a program to the hosts that it was granted.
 struct Hooks {
@@ -42,20 +53,69 @@ impl State {
             table: ResourceTable::new(),
             http: WasiHttpCtx::new(),
             hooks: Hooks { grants },
-            limits: limits(max_memory),
+            limits: Limits::new(max_memory),
         }
     }
 }
 
 impl ModuleState {
     pub(crate) fn new(wasi: WasiP1Ctx, max_memory: usize) -> Self {
-        let limits = limits(max_memory);
+        let limits = Limits::new(max_memory);
         Self { wasi, limits }
     }
 }
 
-fn limits(max_memory: usize) -> StoreLimits {
-    StoreLimitsBuilder::new().memory_size(max_memory).build()
+impl Limits {
+    fn new(max_memory: usize) -> Self {
+        Self {
+            memory_left: max_memory,
+            elements_left: MAX_ELEMENTS,
+        }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(take(&mut self.memory_left, desired.saturating_sub(current)))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(take(
+            &mut self.elements_left,
+            desired.saturating_sub(current),
+        ))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+}
+
+/// Takes so many of what is left, unless that is too little.
+fn take(left: &mut usize, count: usize) -> bool {
+    let Some(rest) = left.checked_sub(count) else {
+        return false;
+    };
+    *left = rest;
+    true
 }
 
 /// A store for a component. It lets other tasks run between the slices of its guest, so that timeouts hold.
@@ -114,9 +174,9 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             if !is_allowed {
                 let host = request.uri().host().unwrap_or_default();
-                eprintln!(
-                    "exosuit: a request to {host} was refused: allow it with --allow-host {host}"
-                );
+                say(format_args!(
+                    "a request to {host} was refused: allow it with --allow-host {host}"
+                ));
                 return Err(Error::HttpRequestDenied);
             }
             let (response, io) = default_send_request(request, options).await?;

@@ -206,6 +206,9 @@ fn a_program_that_traps_or_takes_too_long_says_so() {
     assert_eq!(ended.status, Some(124));
     assert!(ended.stderr.contains("--timeout"), "{ended:?}");
 
+    let ended = Case::text(&module("", "(call $exit (i32.const 125))")).run(&[]);
+    assert_eq!(ended.status, Some(125));
+
     let grows = "(call $exit (i32.lt_s (memory.grow (i32.const 100)) (i32.const 0)))";
     let grows = Case::text(&module("", grows));
     assert_eq!(grows.run(&[]).status, Some(0));
@@ -231,6 +234,50 @@ fn programs_of_0_2_and_0_3_run() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stdout, b"TYPED");
+}
+
+#[test]
+fn an_import_that_is_not_supported_ends_the_program_when_it_is_called() {
+    let text = component_of_0_3(0).replacen(
+        "(component",
+        r#"(component (import "acme:shop/till" (instance $till (export "open" (func))))"#,
+        1,
+    );
+    let ended = Case::text(&text).run(&[]);
+    assert_eq!(ended.status, Some(0));
+    assert!(
+        ended.stderr.contains("acme:shop/till is not supported"),
+        "{ended:?}"
+    );
+
+    let text = text
+        .replacen("(core module $m", "(core func $open (canon lower (func $till \"open\")))\n(core module $m", 1)
+        .replacen(r#"(import "" "task.return" (func $return (param i32)))"#, r#"(import "" "task.return" (func $return (param i32))) (import "" "open" (func $open))"#, 1)
+        .replacen("(result i32) (call $return", "(result i32) (call $open) (call $return", 1)
+        .replacen(r#"(export "task.return" (func $return))"#, r#"(export "task.return" (func $return)) (export "open" (func $open))"#, 1);
+    let ended = Case::text(&text).run(&[]);
+    assert_eq!(ended.status, Some(134));
+    assert!(
+        ended
+            .stderr
+            .contains("acme:shop/till#open is not supported"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_program_that_blocks_in_its_output_ends_in_time() {
+    let case = Case::text(&module(
+        "",
+        "(loop (call $say (i32.const 0) (i32.const 60000)) (br 0))",
+    ));
+    let mut child = case
+        .command(&["--timeout", "500ms"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // Nobody reads the pipe.
+    assert_eq!(child.wait().expect("it ends").code(), Some(124));
 }
 
 #[test]

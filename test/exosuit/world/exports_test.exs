@@ -9,7 +9,7 @@ defmodule Exosuit.World.ExportsTest do
     enum color { red, green }
     flags rights { read, write }
     variant shipping { pickup, parcel(string) }
-    record line { article: string, price: f64, note: option<string> }
+    record line { article: string, price: f64, note: option<string>, stock: map<string, u32> }
     record order { lines: list<line>, color: color, rights: rights, shipping: shipping, at: tuple<u8, u16> }
   }
   interface health { check: func() -> result<u32, string>; }
@@ -35,7 +35,8 @@ defmodule Exosuit.World.ExportsTest do
                flags may { read, write }
                variant way { pickup, parcel(string) }
                type article = string;
-               record item { article: article, price: f64, note: option<string> }
+               type count = u32;
+               record item { article: article, price: f64, note: option<string>, stock: map<article, count> }
                record basket { lines: list<item>, color: paint, rights: may, shipping: way, at: tuple<u8, u16> }
                type purchase = basket;
              }
@@ -52,11 +53,15 @@ defmodule Exosuit.World.ExportsTest do
   for {old, new, said} <- [
         {"price: f64", "price: f32", "transform: order.lines[].price: expected f64, got f32"},
         {"price: f64", "cost: f64",
-         "transform: order.lines[]: expected record of article, price, note, got record of article, cost, note"},
+         "transform: order.lines[]: expected record of article, price, note, stock, got record of article, cost, note, stock"},
         {"note: option<string>", "note: string",
          "transform: order.lines[].note: expected option, got string"},
         {"note: option<string>", "note: option<char>",
          "transform: order.lines[].note: expected string, got char"},
+        {"map<string, u32>", "map<string, u8>",
+         "transform: order.lines[].stock[]: expected u32, got u8"},
+        {"map<string, u32>", "map<char, u32>",
+         "transform: order.lines[].stock[key]: expected string, got char"},
         {"{ red, green }", "{ red, blue }",
          "transform: order.color: expected enum of red, green, got enum of red, blue"},
         {"{ read, write }", "{ read }",
