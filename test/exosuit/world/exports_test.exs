@@ -36,7 +36,7 @@ defmodule Exosuit.World.ExportsTest do
                variant way { pickup, parcel(string) }
                type article = string;
                type count = u32;
-               record item { article: article, price: f64, note: option<string>, stock: map<article, count> }
+               record item { article: article, price: f64, note: option<string>, stock: map<string, count> }
                record basket { lines: list<item>, color: paint, rights: may, shipping: way, at: tuple<u8, u16> }
                type purchase = basket;
              }
