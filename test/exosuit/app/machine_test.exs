@@ -253,9 +253,9 @@ defmodule Exosuit.App.MachineTest do
   test "if the store loses a record of a newer schema, it is put back as it was" do
     newer = {:newer, 2, "newer"}
     {state, actions} = feed(running(), [{:record, "shop", newer, 5}])
-    refute Enum.any?(actions, &match?({:put_back, _, _}, &1))
+    refute Enum.any?(actions, &match?({:put_back, _, _, _}, &1))
     {state, actions} = feed(state, [{:records_lost, ["shop"]}])
-    assert {:put_back, "shop", newer} in actions
+    assert {:put_back, "shop", newer, 0} in actions
     assert {_state, []} = feed(state, [{:written, {:record, "shop"}, {:ok, 7}}, {:tick, 9_000}])
   end
 
@@ -339,9 +339,9 @@ defmodule Exosuit.App.MachineTest do
 
     for {generation, position, expected} <- [
           {"g", 9, {:apply_share, "shop", 1, %{}}},
-          {"g", 0, {:put_back, "shop", record(["a"])}},
-          {"h", 9, {:put_back, "shop", record(["a"])}},
-          {nil, 0, {:put_back, "shop", record(["a"])}}
+          {"g", 0, {:put_back, "shop", record(["a"]), 0}},
+          {"h", 9, {:put_back, "shop", record(["a"]), 9}},
+          {nil, 0, {:put_back, "shop", record(["a"]), 0}}
         ] do
       {state, _actions} = Machine.new(member("N1"), now: 0, copy: copy)
       facts = %{generation: generation, position: position}
@@ -368,7 +368,7 @@ defmodule Exosuit.App.MachineTest do
 
     for state <- [state, half, again, early] do
       {_state, actions} = feed(state, told ++ [{:records_current, facts, 0}])
-      assert {:put_back, "shop", record(["a"])} in actions
+      assert {:put_back, "shop", record(["a"]), 9} in actions
     end
   end
 
@@ -376,7 +376,7 @@ defmodule Exosuit.App.MachineTest do
     setup do
       lost = [{:records_lost, ["shop"]}, {:written, {:record, "shop"}, {:ok, 3}}]
       {state, actions} = feed(running(), lost)
-      assert {:put_back, "shop", record(["a"])} in actions
+      assert {:put_back, "shop", record(["a"]), 0} in actions
       {state, []} = feed(state, [{:store, :down, 1_000}, {:store, :up, 2_000}])
       %{state: state}
     end
@@ -384,13 +384,13 @@ defmodule Exosuit.App.MachineTest do
     test "is lost if the store is another one", %{state: state} do
       for facts <- [%{generation: nil, position: 0}, %{generation: "h", position: 9}] do
         {state, actions} = feed(state, [{:generation, "h"}, {:records_current, facts, 2_000}])
-        assert {:put_back, "shop", record(["a"])} in actions
+        assert {:put_back, "shop", record(["a"]), facts.position} in actions
         assert Machine.record(state, "shop") == record(["a"])
       end
 
       lost = [{:records_lost, []}, {:records_current, %{generation: "g", position: 9}, 2_000}]
       {_state, actions} = feed(state, lost)
-      assert {:put_back, "shop", record(["a"])} in actions
+      assert {:put_back, "shop", record(["a"]), 9} in actions
     end
 
     test "was deleted if the store is the same", %{state: state} do
@@ -407,6 +407,24 @@ defmodule Exosuit.App.MachineTest do
       refute Enum.any?(actions, &(elem(&1, 0) in [:apply_share, :put_back, :write_record]))
       assert Machine.record(state, "shop") == record(["a"])
     end
+  end
+
+  test "a record is put back with the position at which the store lacked it, whatever this host writes meanwhile" do
+    {state, _actions} = Machine.new(member("N1"), now: 0, copy: Machine.copy(running()))
+    facts = %{generation: "h", position: 9}
+
+    {state, actions} =
+      feed(state, [
+        {:store, :up, 0},
+        {:records_current, facts, 0},
+        {:record, "other", %{record(["a"]) | name: "other"}, 12}
+      ])
+
+    assert {:put_back, "shop", record(["a"]), 9} in actions
+
+    # It was put back and deleted by others, and the watch has not shown it yet.
+    {_state, actions} = feed(state, [{:written, {:record, "shop"}, :conflict}, {:tick, 99_000}])
+    assert {:put_back, "shop", record(["a"]), 9} in actions
   end
 
   test "an answer to a write that comes late is no news" do
@@ -431,7 +449,7 @@ defmodule Exosuit.App.MachineTest do
         {:records_current, facts, 0}
       ])
 
-    assert {:put_back, "shop", record(["a"])} in actions
+    assert {:put_back, "shop", record(["a"]), 9} in actions
   end
 
   test "a record of a higher edition is written over an older one, once" do

@@ -350,11 +350,11 @@ defmodule Exosuit.Simulated.World do
     write_later(world, id, {:record, name}, {:put, {:app, name}, record, revision})
   end
 
-  defp act_one(world, id, {:put_back, name, {:newer, _schema, record}}),
-    do: act_one(world, id, {:put_back, name, record})
+  defp act_one(world, id, {:put_back, name, {:newer, _schema, record}, position}),
+    do: act_one(world, id, {:put_back, name, record, position})
 
-  defp act_one(world, id, {:put_back, name, record}) do
-    write_later(world, id, {:record, name}, {:put, {:app, name}, record, :create})
+  defp act_one(world, id, {:put_back, name, record, position}) do
+    write_later(world, id, {:record, name}, {:put, {:app, name}, record, {:create, position}})
   end
 
   defp act_one(world, id, {:write_status, app, status}) do

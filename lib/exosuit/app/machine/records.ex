@@ -61,6 +61,7 @@ defmodule Exosuit.App.Machine.Records do
   @typedoc """
   - `entries`: by name
   - `generation`, `position`: of the store that the entries come from
+  - `arrived`: its position when its whole content had arrived
   - `unseen`: from the copy, and not shown by the store's watch yet
   - `untold`: written by this host, and not shown yet
   """
@@ -68,6 +69,7 @@ defmodule Exosuit.App.Machine.Records do
           entries: %{optional(String.t()) => entry()},
           generation: String.t() | nil,
           position: non_neg_integer(),
+          arrived: non_neg_integer(),
           phase: :down | :telling | :current,
           unseen: MapSet.t(String.t()),
           untold: MapSet.t(String.t())
@@ -77,6 +79,7 @@ defmodule Exosuit.App.Machine.Records do
     :generation,
     entries: %{},
     position: 0,
+    arrived: 0,
     phase: :down,
     unseen: MapSet.new(),
     untold: MapSet.new()
@@ -172,7 +175,8 @@ defmodule Exosuit.App.Machine.Records do
          unseen: MapSet.new(),
          untold: untold,
          generation: facts.generation,
-         position: facts.position
+         position: facts.position,
+         arrived: facts.position
      }}
   end
 
@@ -211,9 +215,14 @@ defmodule Exosuit.App.Machine.Records do
   @doc """
   The write that this record needs, or `nil`: `:put_back` if the store lacks it, `:write` if it holds another one. `nil`
   while the store's content has not arrived.
+
+  A `:put_back` has the position of the store at which it lacked the record. If somebody else puts the record back, and
+  then a user deletes it, the deletion has a higher revision, and counts.
   """
   @spec due(t(), String.t()) ::
-          {:put_back, Record.t() | newer()} | {:write, Record.t(), pos_integer()} | nil
+          {:put_back, Record.t() | newer(), position :: non_neg_integer()}
+          | {:write, Record.t(), pos_integer()}
+          | nil
   def due(%__MODULE__{phase: :current} = records, name) do
     case records.entries[name] do
       nil ->
@@ -221,13 +230,13 @@ defmodule Exosuit.App.Machine.Records do
 
       # Without a revision, the store lost it.
       %{newer: {:newer, _schema, source} = newer, revision: nil} when source != nil ->
-        {:put_back, newer}
+        {:put_back, newer, records.arrived}
 
       %{newer: newer} when newer != nil ->
         nil
 
       %{stored: nil, record: record} ->
-        {:put_back, record}
+        {:put_back, record, records.arrived}
 
       %{stored: same, record: same} ->
         nil
