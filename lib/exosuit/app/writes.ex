@@ -30,11 +30,15 @@ defmodule Exosuit.App.Writes do
 
   @bucket :applications
 
-  @doc "Writes a record, if the store still holds this revision of it. The error `:limit` if it is above 64 KiB."
-  @spec record(Instance.t(), Record.t(), non_neg_integer()) :: result()
-  def record(instance, record, revision) do
-    with {:ok, text} <- Record.encode(record),
-         do: compare_and_set(instance, {:record, record.name}, text, revision)
+  @doc """
+  Writes a record, if the store still holds this revision of it. The error `:limit` if it is above 64 KiB. Writes a
+  record of a newer schema unchanged.
+  """
+  @spec record(Instance.t(), String.t(), Record.t() | Records.newer(), non_neg_integer()) ::
+          result()
+  def record(instance, name, record, revision) do
+    with {:ok, text} <- text(record),
+         do: compare_and_set(instance, {:record, name}, text, revision)
   end
 
   @doc """

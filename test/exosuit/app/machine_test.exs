@@ -259,6 +259,26 @@ defmodule Exosuit.App.MachineTest do
     assert {_state, []} = feed(state, [{:written, {:record, "shop"}, {:ok, 7}}, {:tick, 9_000}])
   end
 
+  test "a record of a newer schema is written over the record that it followed, and over no other" do
+    newer = {:newer, 2, "newer"}
+    {state, _actions} = feed(running(), [{:record, "shop", newer, 5}])
+    facts = %{generation: "h", position: 4}
+
+    restored = fn record ->
+      told = [{:store, :up, 0}, {:record, "shop", record, 3}, {:records_current, facts, 0}]
+      feed(state, [{:store, :down, 0} | told])
+    end
+
+    {state, actions} = restored.(record(["a"]))
+    assert {:write_record, "shop", newer, 3} in actions
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+    assert {_state, []} = feed(state, [{:written, {:record, "shop"}, {:ok, 5}}, {:tick, 9_000}])
+
+    {state, actions} = restored.(record(["a", "b"]))
+    refute Enum.any?(actions, &match?({:write_record, _, _, _}, &1))
+    assert Machine.record(state, "shop").version == 2
+  end
+
   test "without an older version, a host by itself keeps the share that it refuses, and says so" do
     {_state, actions} =
       feed(running(), [{:health, "shop", 1, %{"echo" => {:refused, @bad, true}}}])

@@ -24,6 +24,7 @@ defmodule Exosuit.App.WritesTest do
     for record <- [record, {:newer, 2, "newer"}] do
       assert Writes.put_back(it, "shop", record, 10) == {:ok, 11}
       assert Writes.put_back(it, "shop", record, 9) == :conflict
+      assert Writes.record(it, "shop", record, 10) == {:ok, 11}
     end
   end
 end

@@ -346,6 +346,9 @@ defmodule Exosuit.Simulated.World do
   defp act_one(world, _id, {:announce, _event}), do: world
   defp act_one(world, id, :beat), do: beat(world, id)
 
+  defp act_one(world, id, {:write_record, name, {:newer, _schema, record}, revision}),
+    do: act_one(world, id, {:write_record, name, record, revision})
+
   defp act_one(world, id, {:write_record, name, record, revision}) do
     write_later(world, id, {:record, name}, {:put, {:app, name}, record, revision})
   end
