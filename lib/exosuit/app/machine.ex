@@ -126,8 +126,8 @@ defmodule Exosuit.App.Machine do
   | `{:fetch_model, digest}` | read the model from the store or the cache |
   | `{:fetch_objects, app, version, digests}` | bring these objects to this host |
   | `{:apply_share, app, version, share}` | run this share and nothing else of the application; `%{}`: stop it |
-  | `{:write_record, name, record, revision}` | compare-and-set |
-  | `{:put_back, name, record \\| {:newer, schema, source}}` | create only |
+  | `{:write_record, name, record \\| {:newer, schema, source}, revision}` | compare-and-set |
+  | `{:put_back, name, record \\| {:newer, schema, source}, position}` | create only, unless deleted after the position |
   | `{:write_status, app, status \\| nil}` | `nil`: delete the key |
   | `{:write_slots, app, slots, revision}` | compare-and-set |
   | `{:write_lease, app, workload, lease, revision}` | compare-and-set, see below |

@@ -30,10 +30,10 @@ defmodule Exosuit.App.Work do
     do: {{:objects, app, version, digests}, fn -> Objects.ensure(instance, digests) end}
 
   def of({:write_record, name, record, revision}, instance),
-    do: {{:written, {:record, name}}, fn -> Writes.record(instance, record, revision) end}
+    do: {{:written, {:record, name}}, fn -> Writes.record(instance, name, record, revision) end}
 
-  def of({:put_back, name, record}, instance),
-    do: {{:written, {:record, name}}, fn -> Writes.put_back(instance, name, record) end}
+  def of({:put_back, name, record, position}, instance),
+    do: {{:written, {:record, name}}, fn -> Writes.put_back(instance, name, record, position) end}
 
   def of({:write_status, app, status}, instance),
     do: {{:written, {:status, app}}, fn -> Writes.status(instance, app, status) end}

@@ -7,7 +7,7 @@ defmodule Exosuit.App.Writes do
   | write | how | a key that was deleted |
   |---|---|---|
   | a record | compare-and-set | conflict: the deletion counts |
-  | a record that the store lost | create only | is created |
+  | a record that the store lost | create only | is created, unless it was deleted since the store lacked it |
   | slots, leases | compare-and-set | is created, if the member knows of none |
   | a status | last write wins: only this host writes it | is created |
   | the generation | compare-and-set | is created, if the old one was `nil` |
@@ -30,23 +30,31 @@ defmodule Exosuit.App.Writes do
 
   @bucket :applications
 
-  @doc "Writes a record, if the store still holds this revision of it. The error `:limit` if it is above 64 KiB."
-  @spec record(Instance.t(), Record.t(), non_neg_integer()) :: result()
-  def record(instance, record, revision) do
-    with {:ok, text} <- Record.encode(record),
-         do: compare_and_set(instance, {:record, record.name}, text, revision)
+  @doc """
+  Writes a record, if the store still holds this revision of it. The error `:limit` if it is above 64 KiB. Writes a
+  record of a newer schema unchanged.
+  """
+  @spec record(Instance.t(), String.t(), Record.t() | Records.newer(), non_neg_integer()) ::
+          result()
+  def record(instance, name, record, revision) do
+    with {:ok, text} <- text(record),
+         do: compare_and_set(instance, {:record, name}, text, revision)
   end
 
-  @doc "Writes a record, if the store lacks it. Writes a record of a newer schema unchanged."
-  @spec put_back(Instance.t(), String.t(), Record.t() | Records.newer()) :: result()
-  def put_back(instance, name, record) do
+  @doc """
+  Writes a record, if the store lacks it, and nobody deleted it after this position. Writes a record of a newer schema
+  unchanged.
+  """
+  @spec put_back(Instance.t(), String.t(), Record.t() | Records.newer(), non_neg_integer()) ::
+          result()
+  def put_back(instance, name, record, position) do
     key = {:record, name}
 
     with {:ok, text} <- text(record),
-         {:ok, {nil, revision}} <- read(instance, key) do
+         {:ok, {nil, revision}} when revision <= position <- read(instance, key) do
       compare_and_set(instance, key, text, revision)
     else
-      {:ok, _there} -> :conflict
+      {:ok, _there_or_deleted_since} -> :conflict
       error -> error
     end
   end

@@ -253,10 +253,30 @@ defmodule Exosuit.App.MachineTest do
   test "if the store loses a record of a newer schema, it is put back as it was" do
     newer = {:newer, 2, "newer"}
     {state, actions} = feed(running(), [{:record, "shop", newer, 5}])
-    refute Enum.any?(actions, &match?({:put_back, _, _}, &1))
+    refute Enum.any?(actions, &match?({:put_back, _, _, _}, &1))
     {state, actions} = feed(state, [{:records_lost, ["shop"]}])
-    assert {:put_back, "shop", newer} in actions
+    assert {:put_back, "shop", newer, 0} in actions
     assert {_state, []} = feed(state, [{:written, {:record, "shop"}, {:ok, 7}}, {:tick, 9_000}])
+  end
+
+  test "a record of a newer schema is written over the record that it followed, and over no other" do
+    newer = {:newer, 2, "newer"}
+    {state, _actions} = feed(running(), [{:record, "shop", newer, 5}])
+    facts = %{generation: "h", position: 4}
+
+    restored = fn record ->
+      told = [{:store, :up, 0}, {:record, "shop", record, 3}, {:records_current, facts, 0}]
+      feed(state, [{:store, :down, 0} | told])
+    end
+
+    {state, actions} = restored.(record(["a"]))
+    assert {:write_record, "shop", newer, 3} in actions
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+    assert {_state, []} = feed(state, [{:written, {:record, "shop"}, {:ok, 5}}, {:tick, 9_000}])
+
+    {state, actions} = restored.(record(["a", "b"]))
+    refute Enum.any?(actions, &match?({:write_record, _, _, _}, &1))
+    assert Machine.record(state, "shop").version == 2
   end
 
   test "without an older version, a host by itself keeps the share that it refuses, and says so" do
@@ -339,9 +359,9 @@ defmodule Exosuit.App.MachineTest do
 
     for {generation, position, expected} <- [
           {"g", 9, {:apply_share, "shop", 1, %{}}},
-          {"g", 0, {:put_back, "shop", record(["a"])}},
-          {"h", 9, {:put_back, "shop", record(["a"])}},
-          {nil, 0, {:put_back, "shop", record(["a"])}}
+          {"g", 0, {:put_back, "shop", record(["a"]), 0}},
+          {"h", 9, {:put_back, "shop", record(["a"]), 9}},
+          {nil, 0, {:put_back, "shop", record(["a"]), 0}}
         ] do
       {state, _actions} = Machine.new(member("N1"), now: 0, copy: copy)
       facts = %{generation: generation, position: position}
@@ -368,7 +388,7 @@ defmodule Exosuit.App.MachineTest do
 
     for state <- [state, half, again, early] do
       {_state, actions} = feed(state, told ++ [{:records_current, facts, 0}])
-      assert {:put_back, "shop", record(["a"])} in actions
+      assert {:put_back, "shop", record(["a"]), 9} in actions
     end
   end
 
@@ -376,7 +396,7 @@ defmodule Exosuit.App.MachineTest do
     setup do
       lost = [{:records_lost, ["shop"]}, {:written, {:record, "shop"}, {:ok, 3}}]
       {state, actions} = feed(running(), lost)
-      assert {:put_back, "shop", record(["a"])} in actions
+      assert {:put_back, "shop", record(["a"]), 0} in actions
       {state, []} = feed(state, [{:store, :down, 1_000}, {:store, :up, 2_000}])
       %{state: state}
     end
@@ -384,13 +404,13 @@ defmodule Exosuit.App.MachineTest do
     test "is lost if the store is another one", %{state: state} do
       for facts <- [%{generation: nil, position: 0}, %{generation: "h", position: 9}] do
         {state, actions} = feed(state, [{:generation, "h"}, {:records_current, facts, 2_000}])
-        assert {:put_back, "shop", record(["a"])} in actions
+        assert {:put_back, "shop", record(["a"]), facts.position} in actions
         assert Machine.record(state, "shop") == record(["a"])
       end
 
       lost = [{:records_lost, []}, {:records_current, %{generation: "g", position: 9}, 2_000}]
       {_state, actions} = feed(state, lost)
-      assert {:put_back, "shop", record(["a"])} in actions
+      assert {:put_back, "shop", record(["a"]), 9} in actions
     end
 
     test "was deleted if the store is the same", %{state: state} do
@@ -407,6 +427,24 @@ defmodule Exosuit.App.MachineTest do
       refute Enum.any?(actions, &(elem(&1, 0) in [:apply_share, :put_back, :write_record]))
       assert Machine.record(state, "shop") == record(["a"])
     end
+  end
+
+  test "a record is put back with the position at which the store lacked it, whatever this host writes meanwhile" do
+    {state, _actions} = Machine.new(member("N1"), now: 0, copy: Machine.copy(running()))
+    facts = %{generation: "h", position: 9}
+
+    {state, actions} =
+      feed(state, [
+        {:store, :up, 0},
+        {:records_current, facts, 0},
+        {:record, "other", %{record(["a"]) | name: "other"}, 12}
+      ])
+
+    assert {:put_back, "shop", record(["a"]), 9} in actions
+
+    # It was put back and deleted by others, and the watch has not shown it yet.
+    {_state, actions} = feed(state, [{:written, {:record, "shop"}, :conflict}, {:tick, 99_000}])
+    assert {:put_back, "shop", record(["a"]), 9} in actions
   end
 
   test "an answer to a write that comes late is no news" do
@@ -431,7 +469,7 @@ defmodule Exosuit.App.MachineTest do
         {:records_current, facts, 0}
       ])
 
-    assert {:put_back, "shop", record(["a"])} in actions
+    assert {:put_back, "shop", record(["a"]), 9} in actions
   end
 
   test "a record of a higher edition is written over an older one, once" do

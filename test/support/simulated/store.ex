@@ -1,24 +1,32 @@
 defmodule Exosuit.Simulated.Store do
   @moduledoc false
   # The lattice's store: keys with revisions, compare-and-set, and what a watch has to tell after an interruption.
-  # `incarnation` tells a store that was wiped or restored from the one before.
+  # `deleted` has the revisions of deletions. `incarnation` tells a store that was wiped or restored from the one before.
 
-  defstruct data: %{}, position: 0, incarnation: 1
+  defstruct data: %{}, deleted: %{}, position: 0, incarnation: 1
 
   def get(store, key), do: Map.get(store.data, key, {nil, 0})
 
   # Gives the change that watches tell, or `:conflict`.
   def put(store, key, value, revision) do
     case get(store, key) do
-      {nil, _revision} when revision in [:create, 0] -> write(store, key, value)
+      {nil, _revision} when revision == 0 -> write(store, key, value)
+      {nil, _revision} when is_tuple(revision) -> create(store, key, value, revision)
       {_value, ^revision} -> write(store, key, value)
       _other -> :conflict
     end
   end
 
+  # If nobody deleted the key after this position.
+  defp create(store, key, value, {:create, position}) do
+    if Map.get(store.deleted, key, 0) > position, do: :conflict, else: write(store, key, value)
+  end
+
   def write(store, key, nil) do
     position = store.position + 1
-    {%{store | data: Map.delete(store.data, key), position: position}, {key, nil, position}}
+    data = Map.delete(store.data, key)
+    deleted = Map.put(store.deleted, key, position)
+    {%{store | data: data, deleted: deleted, position: position}, {key, nil, position}}
   end
 
   def write(store, key, value) do

@@ -346,15 +346,18 @@ defmodule Exosuit.Simulated.World do
   defp act_one(world, _id, {:announce, _event}), do: world
   defp act_one(world, id, :beat), do: beat(world, id)
 
+  defp act_one(world, id, {:write_record, name, {:newer, _schema, record}, revision}),
+    do: act_one(world, id, {:write_record, name, record, revision})
+
   defp act_one(world, id, {:write_record, name, record, revision}) do
     write_later(world, id, {:record, name}, {:put, {:app, name}, record, revision})
   end
 
-  defp act_one(world, id, {:put_back, name, {:newer, _schema, record}}),
-    do: act_one(world, id, {:put_back, name, record})
+  defp act_one(world, id, {:put_back, name, {:newer, _schema, record}, position}),
+    do: act_one(world, id, {:put_back, name, record, position})
 
-  defp act_one(world, id, {:put_back, name, record}) do
-    write_later(world, id, {:record, name}, {:put, {:app, name}, record, :create})
+  defp act_one(world, id, {:put_back, name, record, position}) do
+    write_later(world, id, {:record, name}, {:put, {:app, name}, record, {:create, position}})
   end
 
   defp act_one(world, id, {:write_status, app, status}) do

@@ -4,7 +4,9 @@ defmodule Exosuit.App.Machine.Records do
 
   The higher edition wins (`Exosuit.App.Record.merge/2`). If the store lacks a record, or holds a lower edition
   of it, the record is written again. A record of a newer schema is never changed. The host goes on with the
-  last record that it understood. If the store loses the newer record, the host puts it back as it was.
+  last record that it understood. If the store loses the newer record, the host puts it back as it was: also over exactly
+  the record that it understood, which the newer one followed. Any other record in its place counts, because the host
+  cannot tell which of the two is older.
 
   A copy from disk is compared with the store once the store's whole content has arrived (`current/3`). A record
   that the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise
@@ -61,6 +63,7 @@ defmodule Exosuit.App.Machine.Records do
   @typedoc """
   - `entries`: by name
   - `generation`, `position`: of the store that the entries come from
+  - `arrived`: its position when its whole content had arrived
   - `unseen`: from the copy, and not shown by the store's watch yet
   - `untold`: written by this host, and not shown yet
   """
@@ -68,6 +71,7 @@ defmodule Exosuit.App.Machine.Records do
           entries: %{optional(String.t()) => entry()},
           generation: String.t() | nil,
           position: non_neg_integer(),
+          arrived: non_neg_integer(),
           phase: :down | :telling | :current,
           unseen: MapSet.t(String.t()),
           untold: MapSet.t(String.t())
@@ -77,6 +81,7 @@ defmodule Exosuit.App.Machine.Records do
     :generation,
     entries: %{},
     position: 0,
+    arrived: 0,
     phase: :down,
     unseen: MapSet.new(),
     untold: MapSet.new()
@@ -172,7 +177,8 @@ defmodule Exosuit.App.Machine.Records do
          unseen: MapSet.new(),
          untold: untold,
          generation: facts.generation,
-         position: facts.position
+         position: facts.position,
+         arrived: facts.position
      }}
   end
 
@@ -211,9 +217,14 @@ defmodule Exosuit.App.Machine.Records do
   @doc """
   The write that this record needs, or `nil`: `:put_back` if the store lacks it, `:write` if it holds another one. `nil`
   while the store's content has not arrived.
+
+  A `:put_back` has the position of the store at which it lacked the record. If somebody else puts the record back, and
+  then a user deletes it, the deletion has a higher revision, and counts.
   """
   @spec due(t(), String.t()) ::
-          {:put_back, Record.t() | newer()} | {:write, Record.t(), pos_integer()} | nil
+          {:put_back, Record.t() | newer(), position :: non_neg_integer()}
+          | {:write, Record.t() | newer(), pos_integer()}
+          | nil
   def due(%__MODULE__{phase: :current} = records, name) do
     case records.entries[name] do
       nil ->
@@ -221,13 +232,17 @@ defmodule Exosuit.App.Machine.Records do
 
       # Without a revision, the store lost it.
       %{newer: {:newer, _schema, source} = newer, revision: nil} when source != nil ->
-        {:put_back, newer}
+        {:put_back, newer, records.arrived}
+
+      # The store holds the record before it.
+      %{newer: newer, stored: %Record{}, revision: revision} when newer != nil ->
+        {:write, newer, revision}
 
       %{newer: newer} when newer != nil ->
         nil
 
       %{stored: nil, record: record} ->
-        {:put_back, record}
+        {:put_back, record, records.arrived}
 
       %{stored: same, record: same} ->
         nil
@@ -280,6 +295,10 @@ defmodule Exosuit.App.Machine.Records do
   defp told(entry, {:newer, _schema, _source} = newer), do: %{entry | newer: newer, stored: nil}
   defp told(nil, record), do: %{empty() | record: record, stored: record}
   defp told(%{record: nil}, record), do: told(nil, record)
+
+  # The store was restored from a backup, or another host put back the record before the newer one.
+  defp told(%{newer: {:newer, _schema, source}, record: same} = entry, same) when source != nil,
+    do: %{entry | stored: same}
 
   defp told(entry, record) do
     %{entry | record: Record.merge(entry.record, record), stored: record, newer: nil}

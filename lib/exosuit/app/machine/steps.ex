@@ -74,8 +74,8 @@ defmodule Exosuit.App.Machine.Steps do
       nil ->
         state
 
-      {:put_back, record} ->
-        request(state, {:record, name}, record, {:put_back, name, record})
+      {:put_back, record, position} ->
+        request(state, {:record, name}, record, {:put_back, name, record, position})
 
       {:write, record, revision} ->
         request(state, {:record, name}, record, {:write_record, name, record, revision})
