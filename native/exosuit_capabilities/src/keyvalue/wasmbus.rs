@@ -1,4 +1,7 @@
 //! The operations of `wasmcloud:keyvalue` as guests send them, and the answers they expect.
+//!
+//! Each operation has a struct with the names of the OTP era's fields. Missing fields have their
+//! defaults, as guests of some languages leave them out.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -51,11 +54,11 @@ struct InSet {
     value: String,
 }
 
-/// How many sets one operation may name. Each multiplies the work, which no deadline interrupts;
-/// and in memory an empty name takes 24 times what it takes in the message.
+/// The number of sets that one operation may name. Each multiplies the work, which no deadline
+/// interrupts. An empty name takes 24 times as much memory as in the message.
 const MAX_SETS: usize = 64;
 
-/// The names of some sets, each once.
+/// The names of sets, each once.
 struct Keys(BTreeSet<String>);
 
 impl<'de> Deserialize<'de> for Keys {
@@ -95,7 +98,7 @@ const LIST_RANGE: &str = "{listName: str, start: i32, stop: i32}";
 const IN_LIST: &str = "{listName: str, value: str}";
 const IN_SET: &str = "{setName: str, value: str}";
 
-/// Reads an operation; none if the contract has no such one.
+/// Decodes an operation. `None` if the contract does not have it.
 pub(crate) fn read(name: &str, payload: &[u8]) -> Option<Result<Operation, Error>> {
     let message = Message { name, payload };
     Some(match name.strip_prefix("KeyValue.")? {
@@ -154,12 +157,14 @@ impl From<InSet> for Item {
     }
 }
 
+/// The name and the payload of an operation.
 struct Message<'a> {
     name: &'a str,
     payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// Decodes the arguments of a query.
     fn query<T: Deserialize<'a>>(
         &self,
         make: fn(T) -> Query,
@@ -169,6 +174,7 @@ impl<'a> Message<'a> {
         Ok(Operation::Query(make(arguments)))
     }
 
+    /// Decodes the arguments of a change.
     fn change<T: Deserialize<'a>>(
         &self,
         make: fn(T) -> Change,
@@ -179,13 +185,15 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The answer to `KeyValue.Get`.
 #[derive(Serialize)]
 struct Value {
     value: String,
     exists: bool,
 }
 
-/// An outcome as the guest reads it.
+/// Encodes an outcome for the guest. `provider` for a value that is not UTF-8, which this contract
+/// cannot carry.
 pub(crate) fn write(outcome: Outcome) -> Result<Bytes, Error> {
     match outcome {
         Outcome::Nothing => Ok(Bytes::new()),
@@ -201,6 +209,7 @@ pub(crate) fn write(outcome: Outcome) -> Result<Bytes, Error> {
     }
 }
 
+/// A value as text.
 fn text(value: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(value).map_err(|_| {
         let detail = "the key holds bytes that are no UTF-8: only wasi:keyvalue can read them";
