@@ -273,6 +273,7 @@ fn get(
     Ok(record.map(|record| record.value().to_vec()))
 }
 
+/// Visits records in order, until the prefix or the visitor ends it.
 fn scan(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     first: &[u8],

@@ -164,6 +164,8 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Parses the settings, and decides on the backend: that of the settings, or `nats` in a
+    /// lattice, a file if the host keeps files, and memory otherwise.
     fn read(
         id: &Id,
         configuration: &Configuration,
@@ -274,6 +276,7 @@ impl KeyValue {
         Ok((Work { operation, context }, encoding))
     }
 
+    /// What an operation works with. A link may change the limits.
     fn context(&self, bucket: Box<str>, caller: Origin) -> WorkContext {
         WorkContext {
             bucket,
@@ -284,11 +287,13 @@ impl KeyValue {
         }
     }
 
+    /// Decodes an operation of the OTP era's contract.
     fn wasmbus(&self, name: &str, payload: &Payload) -> Result<Operation, Error> {
         let unknown = || message::unknown_operation(&self.contracts[0], name);
         wasmbus::read(name, payload.bytes()?).ok_or_else(unknown)?
     }
 
+    /// Decodes a call of `wasi:keyvalue`.
     fn wit(&self, name: &str, payload: Payload) -> Result<wit::Call, Error> {
         let unknown = || message::unknown_operation(&self.contracts[1], name);
         wit::Call::read(name, payload.into_values()?).ok_or_else(unknown)?

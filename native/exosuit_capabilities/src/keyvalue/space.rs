@@ -319,6 +319,7 @@ pub(super) fn too_long(what: &str, most: usize) -> Error {
     )
 }
 
+/// The error for a union or intersection of no sets.
 fn no_sets() -> Error {
     Error::new(Code::InvalidInput, "at least one set must be named")
 }

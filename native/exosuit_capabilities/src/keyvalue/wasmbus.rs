@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::operation::{self, Change, Item, Operation, Outcome, Query, Width};
 use crate::message;
 
+/// The argument of `KeyValue.Increment`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Increment {
@@ -21,6 +22,7 @@ struct Increment {
     value: i32,
 }
 
+/// The argument of `KeyValue.Set`. `expires` is in seconds, 0 for never.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Set {
@@ -29,6 +31,7 @@ struct Set {
     expires: u32,
 }
 
+/// The argument of operations on an item of a list.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InList {
@@ -37,6 +40,7 @@ struct InList {
     value: String,
 }
 
+/// The argument of `KeyValue.ListRange`. Both ends are included.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ListRange {
@@ -46,6 +50,7 @@ struct ListRange {
     stop: i32,
 }
 
+/// The argument of operations on a member of a set.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InSet {
@@ -67,6 +72,7 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
+/// Reads names of sets, and refuses too many while they are read.
 struct ReadKeys;
 
 impl<'de> Visitor<'de> for ReadKeys {

@@ -77,6 +77,7 @@ impl Call {
     }
 }
 
+/// A value that does not expire: the contract has no expiry.
 fn set(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Change(Change::Set(Set {
         key: given.text()?,
@@ -85,6 +86,7 @@ fn set(given: &mut Arguments) -> Option<Operation> {
     })))
 }
 
+/// A page of keys, from a cursor or from the first.
 fn list_keys(given: &mut Arguments) -> Option<Operation> {
     let cursor = match given.value()? {
         Value::Nil => None,
@@ -94,6 +96,7 @@ fn list_keys(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Query(Query::Keys(cursor)))
 }
 
+/// Adds a number of the draft's type.
 fn increment(given: &mut Arguments, width: Width) -> Option<Operation> {
     Some(Operation::Change(Change::Increment(Increment {
         key: given.text()?,
@@ -116,6 +119,7 @@ fn swap(given: &mut Arguments) -> Option<Operation> {
     })))
 }
 
+/// Keys with their values, at most 1,024.
 fn set_many(given: &mut Arguments) -> Option<Operation> {
     let entry = |value| match value {
         Value::Tuple(fields) => {
@@ -136,6 +140,7 @@ fn keys(given: &mut Arguments) -> Option<Vec<String>> {
     texts.collect()
 }
 
+/// A list of at most 1,024 values.
 fn list(given: &mut Arguments) -> Option<Vec<Value>> {
     given.list().filter(|values| values.len() <= MAX_BATCH)
 }
@@ -162,16 +167,19 @@ fn good(outcome: Outcome) -> Option<Value> {
     })
 }
 
+/// An option of bytes.
 fn optional(value: Option<Vec<u8>>) -> Value {
     value.map_or(Value::Nil, Value::binary)
 }
 
+/// An option of a key with its value.
 fn entry(entry: Option<KeyValuePair>) -> Value {
     entry.map_or(Value::Nil, |(key, value)| {
         Value::Tuple(vec![Value::binary(key), Value::binary(value)])
     })
 }
 
+/// A list of texts.
 fn texts(texts: Vec<String>) -> Value {
     Value::List(texts.into_iter().map(Value::binary).collect())
 }

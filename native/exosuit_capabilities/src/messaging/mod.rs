@@ -443,6 +443,7 @@ impl PreparedLink {
         self.open.links.insert(self.key, listening);
     }
 
+    /// The handler of the link's messages.
     fn listener(&self) -> Listener {
         let (link, actor) = &self.key;
         Listener {

@@ -99,6 +99,7 @@ fn overlap(pattern: &str, reserved: &str) -> bool {
     true
 }
 
+/// The error for a text that is not a subject.
 fn invalid(what: &str, how: &str) -> Error {
     let detail = format!(
         "{what} must be names between dots, {how}, of at most {MAX_SUBJECT} bytes without blanks"
@@ -106,6 +107,7 @@ fn invalid(what: &str, how: &str) -> Error {
     Error::new(Code::InvalidInput, detail)
 }
 
+/// The error for a reserved subject, of which the first characters are quoted.
 fn denied(subject: &str) -> Error {
     let start: String = subject.chars().take(64).collect();
     let detail = format!("{start:?} is, or may match, a subject that actors may not use");

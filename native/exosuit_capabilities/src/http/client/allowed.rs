@@ -1,4 +1,15 @@
 //! The list `allowed_hosts`, and the target of a request.
+//!
+//! # How a request is decided
+//!
+//! 1. Entries whose port does not fit are left out.
+//! 2. If one of the others names the host itself, the request may reach any address.
+//! 3. If one allows the host by `*`, `*.domain` or a range, it may reach public addresses, and
+//!    special ones in any range of the entries that fit.
+//! 4. Otherwise the request is denied.
+//!
+//! The decision is repeated for each request, so a change of the link takes effect at once. It
+//! costs one comparison per entry.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -205,6 +216,7 @@ impl fmt::Display for Target {
     }
 }
 
+/// A request whose target cannot be parsed.
 fn refused(why: &str) -> Error {
     let detail =
         format!("the request cannot be sent: {why}; expected http://HOST/… or https://HOST/…");

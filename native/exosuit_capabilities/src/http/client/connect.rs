@@ -39,7 +39,9 @@ use super::resolve::{Resolver, Within};
 use super::settings::ClientLimits;
 use super::turns::{Turn, Turns};
 
+/// A connector with TLS for targets that ask for it.
 type Https = HttpsConnector<HttpConnector<Within>>;
+/// A TCP connection, with TLS or without.
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Makes connections: the connector of the pool. Clones share slots and resolver.

@@ -45,6 +45,7 @@ pub(crate) struct Usage {
     state: Mutex<State>,
 }
 
+/// What `Usage` guards. The lock is held for a few instructions.
 #[derive(Debug)]
 struct State {
     /// The number of requests that it has begun to send. A request whose response begins before it was sent completely

@@ -60,6 +60,7 @@ pub(crate) fn request(payload: &Bytes) -> Result<Request<Body>, Error> {
     Ok(request)
 }
 
+/// The headers of a request. A bad name or value is `invalid_input`.
 fn headers(given: Option<Header>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     let given = given.into_iter().flat_map(Header::into_pairs);

@@ -49,6 +49,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// A connection without requests.
     pub(crate) fn new(
         listener: Arc<ListenerState>,
         limits: Arc<ConnectionLimits>,

@@ -177,6 +177,8 @@ impl<'de> Deserialize<'de> for Values {
     }
 }
 
+/// Reads headers, and refuses too many while they are read: afterwards the memory would be taken
+/// already.
 struct ReadHeader;
 
 impl<'de> Visitor<'de> for ReadHeader {
@@ -200,6 +202,7 @@ impl<'de> Visitor<'de> for ReadHeader {
     }
 }
 
+/// Reads the values of one header: a list, or a single text as some guests write it.
 struct ReadValues;
 
 impl<'de> Visitor<'de> for ReadValues {

@@ -19,12 +19,17 @@ use http::{Method, Request, Uri};
 
 use crate::settings::{Settings, invalid};
 
-/// The keys of the settings.
+/// The origins whose pages may read answers.
 const ORIGINS: &str = "cors_allowed_origins";
+/// The methods that a page may use.
 const METHODS: &str = "cors_allowed_methods";
+/// The headers that a page may send.
 const HEADERS: &str = "cors_allowed_headers";
+/// The headers of an answer that a page may read.
 const EXPOSED: &str = "cors_exposed_headers";
+/// How long a browser may keep the answer to a preflight, in seconds.
 const MAX_AGE: &str = "cors_max_age_secs";
+/// Any of these makes the server answer preflights.
 const KEYS: [&str; 5] = [ORIGINS, METHODS, HEADERS, EXPOSED, MAX_AGE];
 
 /// The methods of 1.x, if another CORS setting is there and this one is not.

@@ -8,6 +8,9 @@
 //!
 //! Several links may ask for limits of one address. They must agree, because a connection begins
 //! before it names its route.
+//!
+//! The constants below are the names of the settings in the table of `HTTP_SERVER`, which has their
+//! bounds and defaults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

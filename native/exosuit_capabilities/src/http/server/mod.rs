@@ -55,6 +55,29 @@
 //! | 500, 502 | a fault of the host, or of the actor |
 //! | 503 | no buffers, too many requests, an actor that restarts, a route that ends |
 //! | 504 | the actor did not answer within `timeout_ms` |
+//!
+//! # The clocks of a request
+//!
+//! | phase | setting | past it |
+//! |---|---|---|
+//! | the TLS handshake, and the first bytes | `header_timeout_ms` | the connection ends |
+//! | the head, and the pause between requests | `header_timeout_ms` | the connection ends |
+//! | the first byte of a body | `first_byte_timeout_ms` | 408 |
+//! | each window of waiting for a body | `min_rate` over `first_byte_timeout_ms` | 408 |
+//! | a whole body that is buffered | `body_timeout_ms` | 408 |
+//! | the call of the actor | `timeout_ms` of the link | 504 |
+//! | each window of waiting for a client to read | `min_rate` over `body_timeout_ms` | its stream ends |
+//! | room in the budget for a part of an answer | `body_timeout_ms` | the answer breaks off |
+//! | the end of a listener | the longest of its timeouts | connections are closed |
+//!
+//! Only the first two run while the server has nothing to do but wait for a head. All others run
+//! while a slot of an actor or bytes of the budget are at stake.
+//!
+//! # Locks
+//!
+//! `HttpPorts::open` (asynchronous) comes before the lock of a listener's routes, and
+//! `HttpServerShared::changing` (asynchronous) before that. The lock of the routes is held for a
+//! look-up or an insertion. A request takes only that one.
 
 mod budget;
 mod clients;

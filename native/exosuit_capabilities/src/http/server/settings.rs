@@ -186,6 +186,7 @@ fn flatten(flat: &mut Configuration, group: &str, fields: Map<String, Value>) {
     }
 }
 
+/// The objects in JSON whose fields are flattened.
 const GROUPS: [&str; 2] = ["tls", "cors"];
 
 /// The error for JSON that is not an object. It quotes nothing: the value may hold secrets.

@@ -83,6 +83,7 @@ impl Ahead {
         self.data.len() as u64
     }
 
+    /// Whether nothing is left of what was read ahead.
     fn is_empty(&self) -> bool {
         self.data.is_empty() && self.trailers.is_none()
     }
