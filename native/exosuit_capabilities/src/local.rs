@@ -30,6 +30,23 @@ use parking_lot::Mutex;
 /// Messages within one VM: subjects, wildcards and groups as NATS has them.
 ///
 /// Clones of the `Arc` share the listeners. A subscription ends when it is dropped.
+///
+/// ```
+/// use exosuit_capabilities::LocalLattice;
+/// use exosuit_core::{Heard, Lattice, Message};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let lattice = LocalLattice::new();
+/// let mut orders = lattice.subscribe("orders.*", None).await?;
+///
+/// let subject = "orders.new".to_owned();
+/// lattice.publish(Message { subject, reply_to: None, body: "one".into() }).await?;
+/// let heard = orders.next().await;
+/// assert!(matches!(heard, Some(Heard::Message(message)) if message.body == "one"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct LocalLattice(Arc<Listeners>);
 

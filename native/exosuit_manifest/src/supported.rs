@@ -36,14 +36,13 @@ impl Manifest {
     /// metadata: {name: hello}
     /// spec:
     ///   components:
-    ///     - {name: clock, type: capability, properties: {image: "exosuit+module://MyApp.Clock"}}
+    ///     - {name: clock, type: capability, properties: {image: 'exosuit+module://MyApp.Clock'}}
     /// ";
     /// let source = Source { file: "app.yaml".into(), directory: "/srv".into() };
-    /// if let Ok(parsed) = parse(text, &source) {
-    ///     // Any host of a lattice may have the module, but this one does not.
-    ///     assert!(parsed.manifest.unsupported(None).is_empty());
-    ///     assert_eq!(parsed.manifest.unsupported(Some(&[])).len(), 1);
-    /// }
+    /// let manifest = parse(text, &source).expect("no mistakes").manifest;
+    /// // Some host of a lattice may have the module, but a host without modules has not.
+    /// assert!(manifest.unsupported(None).is_empty());
+    /// assert_eq!(manifest.unsupported(Some(&[])).len(), 1);
     /// ```
     pub fn unsupported(&self, modules: Option<&[&str]>) -> Vec<Diagnostic> {
         let host = Host { modules };
