@@ -12,6 +12,27 @@
 //! - [`LocalLattice`]: the lattice of a host that is alone.
 //! - [`open`]: a provider by its name or reference; [`check`] checks its settings beforehand.
 //!   [`exosuit_core::BUILTINS`] lists them, with their contracts and settings.
+//!
+//! # The life of a provider
+//!
+//! 1. Elixir calls [`check`] with the settings of a manifest, and later [`open`]. Both may read
+//!    files.
+//! 2. The router registers the result, and calls `prepare` and `switch` for each link.
+//! 3. `invoke` answers calls of actors. A server or a listener calls actors itself, through
+//!    `deliver`.
+//! 4. `health` is asked at intervals. An `unavailable` waits; any other error restarts the
+//!    provider.
+//! 5. `drain` ends what came from outside. `stop` closes sockets and files.
+//!
+//! # Rules for all of them
+//!
+//! - A change of a link has two phases, so an update that fails leaves the former link in force.
+//! - The settings come from one table, [`exosuit_core::BUILTINS`], which also makes their
+//!   documentation.
+//! - A reference to the router is weak, because the router holds the providers.
+//! - Whatever comes from a guest or a client has a bound, and its overflow has an error or a
+//!   status.
+//! - Nothing logs: what nobody waits for becomes a notice.
 
 #![forbid(unsafe_code)]
 
@@ -60,6 +81,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Sends settings without effect as notices of this provider.
     fn warn(&self, warnings: Vec<String>) {
         for text in warnings {
             let provider = self.id.clone();
@@ -73,6 +95,11 @@ impl Surroundings {
 ///
 /// Opens no file and no port, so the same provider may be running. May read files that the settings name, so it
 /// must not be called on an async thread.
+///
+/// # Errors
+///
+/// `invalid_link` with the setting, the value and what is expected. `invalid_input` for a name that
+/// is no built-in provider's, see [`Builtin::get`].
 pub fn check(name: &str, surroundings: Surroundings) -> Result<(), Error> {
     let builtin = Builtin::get(name)?;
     builtin.check(Given::ToProvider, &surroundings.configuration)?;
@@ -93,12 +120,18 @@ pub fn check(name: &str, surroundings: Surroundings) -> Result<(), Error> {
 /// Opens the provider with this name or reference. Settings without effect become notices.
 ///
 /// May wait for the disk, so it must not be called on an async thread.
+///
+/// # Errors
+///
+/// Those of [`check`], `io` for a file that cannot be used, `conflict` for a file that another
+/// provider has open.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     let builtin = Builtin::get(name)?;
     surroundings.warn(builtin.check(Given::ToProvider, &surroundings.configuration)?);
     opened(builtin, surroundings)
 }
 
+/// Opens a provider whose settings were checked.
 fn opened(builtin: &Builtin, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     match builtin.name {
         "http-client" => {

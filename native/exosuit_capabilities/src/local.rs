@@ -1,4 +1,18 @@
 //! The lattice of a host that is alone: messages within the VM. No other host takes part.
+//!
+//! It gives an actor the same messaging on a single host as in a lattice over NATS. Buckets are
+//! missing: a store on a single host is in memory or in a file.
+//!
+//! | of NATS | here |
+//! |---|---|
+//! | `*` and `>` | the same |
+//! | a queue group | one member gets each message, in turn |
+//! | "no responders" | `unavailable`, at once |
+//! | a slow subscriber | loses messages, and is told how many |
+//! | a message is sent while nobody listens | it is gone |
+//!
+//! Sending takes the lock of all listeners and copies a message into each mailbox. It never waits:
+//! mailboxes are bounded, and lose what does not fit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
@@ -14,9 +28,29 @@ use exosuit_core::{
 use parking_lot::Mutex;
 
 /// Messages within one VM: subjects, wildcards and groups as NATS has them.
+///
+/// Clones of the `Arc` share the listeners. A subscription ends when it is dropped.
+///
+/// ```
+/// use exosuit_capabilities::LocalLattice;
+/// use exosuit_core::{Heard, Lattice, Message};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let lattice = LocalLattice::new();
+/// let mut orders = lattice.subscribe("orders.*", None).await?;
+///
+/// let subject = "orders.new".to_owned();
+/// lattice.publish(Message { subject, reply_to: None, body: "one".into() }).await?;
+/// let heard = orders.next().await;
+/// assert!(matches!(heard, Some(Heard::Message(message)) if message.body == "one"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct LocalLattice(Arc<Listeners>);
 
+/// Shared by the lattice and its subscriptions.
 #[derive(Default)]
 struct Listeners {
     all: Mutex<All>,
@@ -24,6 +58,7 @@ struct Listeners {
     turn: AtomicUsize,
 }
 
+/// All listeners, apart by how they are found.
 #[derive(Default)]
 struct All {
     /// Listeners without a wildcard, by subject. Most are of this kind: each waiting request has one.
@@ -31,6 +66,7 @@ struct All {
     patterns: Vec<Listener>,
 }
 
+/// One subscription.
 struct Listener {
     subject: String,
     group: Option<String>,
@@ -52,6 +88,7 @@ impl LocalLattice {
 }
 
 impl Listeners {
+    /// Subscribes. The result unsubscribes when it is dropped.
     fn listen(self: &Arc<Self>, subject: &str, group: Option<&str>) -> Subscription {
         let mailbox = Arc::new(Mailbox::default());
         let listener = Listener {
@@ -157,15 +194,17 @@ impl Lattice for LocalLattice {
     }
 }
 
+/// A random inbox, so that no actor can guess another's.
 fn uuid() -> uuid::Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }
 
+/// Whether a subject has a wildcard.
 fn is_pattern(subject: &str) -> bool {
     subject.split('.').any(|token| matches!(token, "*" | ">"))
 }
 
-/// Whether a subject is one of those that a pattern means.
+/// Whether a pattern covers a subject. `*` stands for one token, `>` for one or more at the end.
 fn matches(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in pattern.split('.') {

@@ -23,7 +23,7 @@ pub struct Logging {
     gate: Arc<LogGate>,
 }
 
-/// A line with its level, of either contract.
+/// A line with its level, decoded from either contract.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Entry {
@@ -40,6 +40,8 @@ impl Logging {
         }
     }
 
+    /// Decodes a line and passes it to the gate. A line that the gate drops is still a success for
+    /// the actor.
     fn answer(&self, invocation: Invocation) -> Result<Reply, Error> {
         let Invocation {
             origin,
@@ -66,6 +68,7 @@ impl Logging {
 }
 
 impl Entry {
+    /// The line of `Logging.WriteLog`.
     fn of_wasmbus(payload: &Payload) -> Result<Self, Error> {
         let shape = "{level: str, text: str}";
         message::read("Logging.WriteLog", shape, payload.bytes()?)
@@ -96,7 +99,7 @@ impl Capability for Logging {
     }
 }
 
-/// A level that is not known is an error's: rather heard too loudly than missed.
+/// The level of a text. An unknown level becomes an error: rather too loud than lost.
 fn level(text: &str) -> LogLevel {
     match text.to_ascii_lowercase().as_str() {
         "trace" | "debug" => LogLevel::Debug,

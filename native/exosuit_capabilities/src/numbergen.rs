@@ -1,4 +1,13 @@
 //! `wasmcloud:builtin:numbergen`: random numbers and identifiers.
+//!
+//! Every host has it, and it needs a claim but no link. Numbers come from the thread's generator,
+//! which the operating system seeds, and are fit for keys.
+//!
+//! | operation | argument | answer |
+//! |---|---|---|
+//! | `NumberGen.GenerateGuid` | | a UUID of version 4, as text |
+//! | `NumberGen.Random32` | | a number of 32 bits |
+//! | `NumberGen.RandomInRange` | `{min, max}` | a number between them, both included |
 
 use std::future::ready;
 use std::ops::RangeInclusive;
@@ -14,13 +23,14 @@ use serde::Deserialize;
 
 use crate::message;
 
-/// Makes random numbers from a generator that is fit for secrets.
+/// Random numbers for actors.
 pub struct NumberGen {
     contracts: Vec<Contract>,
-    /// The generator of a test.
+    /// The generator of a test, shared by all calls. `None` in a host.
     seeded: Option<Mutex<StdRng>>,
 }
 
+/// The argument of `RandomInRange`.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Range {
@@ -45,6 +55,7 @@ impl NumberGen {
         }
     }
 
+    /// Calls `make` with the generator.
     fn with<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> T {
         match &self.seeded {
             None => make(&mut rand::rng()),
@@ -52,6 +63,7 @@ impl NumberGen {
         }
     }
 
+    /// Decodes the operation and makes the number.
     fn answer(&self, invocation: &Invocation) -> Result<Bytes, Error> {
         match invocation.operation.as_str() {
             "NumberGen.GenerateGuid" => message::write(&self.with(|rng| guid(rng))),
@@ -81,6 +93,7 @@ impl Capability for NumberGen {
     }
 }
 
+/// A random UUID.
 fn guid(rng: &mut dyn Rng) -> String {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
@@ -89,6 +102,7 @@ fn guid(rng: &mut dyn Rng) -> String {
         .to_string()
 }
 
+/// The range of a call. `invalid_input` if it is empty.
 fn range(invocation: &Invocation) -> Result<RangeInclusive<u32>, Error> {
     let shape = "{min: u32, max: u32}";
     let Range { min, max } =

@@ -1,19 +1,30 @@
 //! Parses settings by the tables of [`exosuit_core::Builtin`]: keys in any case and spelling, numbers within
 //! their bounds, and errors with the expected value.
+//!
+//! A link's settings lie on top of its provider's, so a provider says what holds for all its links.
+//! A number is parsed when it is asked for, and an error quotes the key as its author spelled it.
+//!
+//! ```text
+//! table      timeout_ms, a number, with a default
+//! provider   TIMEOUT_MS = "5000"
+//! link       timeout_ms = "1000"        ◄── this one counts
+//! ```
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use exosuit_core::{Builtin, Code, Configuration, Error, Setting};
 
-/// The settings of one provider in layers: a later one stands above an earlier.
+/// The settings of one provider in layers. A later layer overrides an earlier one.
 ///
-/// It holds what the provider's table names. [`Builtin::check`] tells of all else.
+/// It holds only what the provider's table names. [`Builtin::check`] reports everything else.
 pub(crate) struct Settings {
+    /// The table of the provider.
     builtin: &'static Builtin,
     given: BTreeMap<&'static str, Given>,
 }
 
+/// One setting as it was given.
 struct Given {
     /// As it was spelled, for errors.
     key: String,
@@ -21,7 +32,7 @@ struct Given {
 }
 
 impl Settings {
-    /// No settings yet.
+    /// No settings: each has its default.
     pub(crate) fn new(builtin: &'static Builtin) -> Self {
         Self {
             builtin,
@@ -29,14 +40,14 @@ impl Settings {
         }
     }
 
-    /// Lays settings on top of those that are there.
+    /// Adds a layer on top.
     pub(crate) fn lay(&mut self, configuration: &Configuration) {
         for (key, value) in configuration {
             self.put(key, value);
         }
     }
 
-    /// Lays one setting on top.
+    /// Adds one setting on top. An unknown key is ignored.
     pub(crate) fn put(&mut self, key: &str, value: &str) {
         if let Some(setting) = self.builtin.setting(key) {
             let (key, value) = (key.to_owned(), value.trim().to_owned());
@@ -44,12 +55,12 @@ impl Settings {
         }
     }
 
-    /// A setting as it was given.
+    /// The text of a setting, without blanks around it. `None` if it was not given.
     pub(crate) fn text(&self, name: &'static str) -> Option<&str> {
         Some(self.given.get(self.row(name).name)?.value.as_str())
     }
 
-    /// The key of a setting as it was spelled.
+    /// The key of a setting as its author spelled it, for errors.
     pub(crate) fn key(&self, name: &'static str) -> &str {
         self.given.get(name).map_or(name, |given| &given.key)
     }
@@ -60,7 +71,8 @@ impl Settings {
         Ok(given.map(|number| number == 1))
     }
 
-    /// A number, of bytes or of milliseconds as well; its default where it was not given.
+    /// A number, in bytes or milliseconds if the setting has a unit. Its default if it was not
+    /// given.
     pub(crate) fn number(&self, name: &'static str) -> Result<u64, Error> {
         let given = self.given_number(name)?;
         Ok(given.unwrap_or_else(|| self.row(name).default_number()))
@@ -77,17 +89,19 @@ impl Settings {
         Ok(Some(number))
     }
 
-    /// A number of things that this machine can count.
+    /// A number of things. What this machine cannot count becomes its largest number.
     pub(crate) fn count(&self, name: &'static str) -> Result<usize, Error> {
         let number = self.number(name)?;
         Ok(usize::try_from(number).unwrap_or(usize::MAX))
     }
 
-    /// A number of milliseconds.
+    /// A duration. The setting is in milliseconds.
     pub(crate) fn duration(&self, name: &'static str) -> Result<Duration, Error> {
         self.number(name).map(Duration::from_millis)
     }
 
+    /// The row of a setting in the table. A name that is not there is a fault of ours, and panics
+    /// in every test.
     fn row(&self, name: &'static str) -> &'static Setting {
         let setting = self.builtin.setting(name);
         setting.unwrap_or_else(|| panic!("the table of {} has no {name}", self.builtin.name))
@@ -95,6 +109,8 @@ impl Settings {
 }
 
 /// The error for a setting that is not what it must be.
+///
+/// The value is cut to 64 characters. Do not pass secrets.
 pub(crate) fn invalid(key: &str, found: &str, expected: &str) -> Error {
     let found: String = found.chars().take(64).collect();
     Error::new(

@@ -13,16 +13,25 @@ pub(crate) fn function<'a>(operation: &'a str, package: &str) -> Option<(&'a str
     Some((interface, function))
 }
 
-/// Arguments, to be taken in order: none where one is missing or of another kind.
+/// The arguments of a call, taken in order. Each function returns `None` if the argument is missing
+/// or of another type.
+///
+/// ```text
+/// Arguments::read("get(bucket, key: string)", values, |given| Some((given.text()?, given.text()?)))
+/// ```
 pub(crate) struct Arguments(std::vec::IntoIter<Value>);
 
 impl Arguments {
-    /// These arguments.
+    /// Arguments to take from.
     pub(crate) fn new(values: Vec<Value>) -> Self {
         Self(values.into_iter())
     }
 
-    /// Reads all of them, which should be of this `shape`.
+    /// Takes all arguments with `read`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_input` with the shape, if one is missing, of another type, or left over.
     pub(crate) fn read<T>(
         shape: &str,
         values: Vec<Value>,
@@ -37,12 +46,12 @@ impl Arguments {
             })
     }
 
-    /// Whether none is left.
+    /// Whether no argument is left.
     pub(crate) fn are_all_read(&self) -> bool {
         self.0.len() == 0
     }
 
-    /// Any value.
+    /// The next argument, of any type.
     pub(crate) fn value(&mut self) -> Option<Value> {
         self.0.next()
     }
@@ -60,7 +69,7 @@ impl Arguments {
         String::from_utf8(self.bytes()?).ok()
     }
 
-    /// A case of an `enum`.
+    /// The name of an enum's case.
     pub(crate) fn name(&mut self) -> Option<String> {
         match self.value()? {
             Value::Case(name, None) => Some(name.to_string()),

@@ -1,4 +1,12 @@
 //! `exosuit claims`: signs Wasm, and inspects signatures.
+//!
+//! | command | reads | writes | needs |
+//! |---|---|---|---|
+//! | `sign` | Wasm | Wasm with a token | the seeds of an account and of a module |
+//! | `inspect` | Wasm | stdout | nothing |
+//!
+//! `inspect` accepts every issuer: which issuers count is a decision of a host. It shows the claims
+//! of a token even if that is forged or expired, and then exits with 1.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -148,6 +156,7 @@ impl Inspect {
     }
 }
 
+/// The JSON of `inspect --json`.
 fn report(claims: &exosuit_claims::Claims, outcome: &Result<(), Failure>) -> serde_json::Value {
     let mut report = match outcome {
         Ok(()) => json!({}),
@@ -190,6 +199,7 @@ fn listing(claims: &exosuit_claims::Claims, verified: bool) -> String {
         .join("\n")
 }
 
+/// Texts with commas, or `none`.
 fn or_none(texts: &[String]) -> String {
     if texts.is_empty() {
         return "none".to_owned();

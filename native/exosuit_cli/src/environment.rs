@@ -1,4 +1,7 @@
 //! The environment variables of a host, for `exosuit up --help`.
+//!
+//! The table of variables in `exosuit_core` is the only list. This help, the settings of a host
+//! and the table of `guides/release.md` come from it.
 
 use exosuit_core::{Role, VARIABLES, Variable};
 
@@ -15,6 +18,7 @@ pub(crate) fn help() -> String {
     format!("\n\nEnvironment (arguments take precedence):\n{rows}")
 }
 
+/// A variable with its text, broken into lines.
 fn row(row: &Variable) -> String {
     let name = format!("  {}", row.name.replace('*', "<NAME>"));
     let mut lines = vec![name, INDENT.to_owned()];

@@ -1,4 +1,8 @@
 //! Errors of commands: their texts and exit codes.
+//!
+//! A failure has a text for people, a code for programs, and an exit code. Codes of hosts are
+//! passed on as they are. This crate's own codes are `usage`, `missing`, `io`, `refused`,
+//! `incomplete`, `version` and `internal`.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -6,11 +10,14 @@ use std::process::ExitCode;
 
 use crate::redact::redact;
 
-/// Why a command failed.
+/// The error of a command.
 #[derive(Debug)]
 pub(crate) struct Failure {
+    /// The text for people. It is redacted when it is printed.
     text: String,
+    /// The stable code.
     code: Cow<'static, str>,
+    /// The exit code: 1 or 2.
     exit: u8,
 }
 

@@ -1,4 +1,7 @@
 //! Reads files up to a bound, and writes files atomically.
+//!
+//! Files are given by users, and may be devices or pipes: `/dev/stdin`, `<(…)`. So reading has a
+//! bound instead of asking for the size, and writing keeps what cannot be replaced.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
@@ -8,6 +11,8 @@ use std::path::Path;
 use crate::failure::Failure;
 
 /// Reads a file of at most `limit` bytes.
+///
+/// One byte more than the limit is read, so that a larger file is noticed.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let cannot =
         |error: std::io::Error| Failure::io(format!("cannot read {}", path.display()), &error);
@@ -23,6 +28,8 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// Writes a file atomically: a reader sees the old content or the new one.
+///
+/// The content is on disk before the name changes, so a crash leaves one of the two.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot =
         |error: std::io::Error| Failure::io(format!("cannot write {}", path.display()), &error);

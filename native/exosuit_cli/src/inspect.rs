@@ -1,4 +1,8 @@
 //! `exosuit inspect`: shows the imports, exports and needs of a module or component, without running it.
+//!
+//! It joins three sources: the file (`exosuit_inspect`), its token (`exosuit_claims`) and, if asked
+//! for, the inventory of a host. Who answers an import is computed here from the inventory; the
+//! host is not asked a second question.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -85,6 +89,7 @@ enum Claims {
 }
 
 impl Claims {
+    /// The claims of a file. A token that cannot be read is not an error here, but shown.
     fn of(wasm: &[u8]) -> Self {
         match exosuit_claims::inspect(wasm, &Policy::strict(Issuers::Any), unix_now()) {
             Ok(inspection) => Self::Some(Box::new(inspection)),
@@ -107,6 +112,7 @@ impl Claims {
         }
     }
 
+    /// The claims for `--json`.
     fn json(&self) -> Value {
         match self {
             Self::None => Value::Null,
@@ -118,6 +124,7 @@ impl Claims {
         }
     }
 
+    /// The claims in one line.
     fn line(&self) -> String {
         match self {
             Self::None => "none: a host must allow unsigned actors".to_owned(),
@@ -139,6 +146,7 @@ impl Claims {
     }
 }
 
+/// The whole description for people.
 fn text(file: &str, description: &Description, claims: &Claims, answers: &[Answer]) -> String {
     let mut out = String::new();
     let kind = match description.kind {
@@ -184,6 +192,7 @@ fn text(file: &str, description: &Description, claims: &Claims, answers: &[Answe
     out
 }
 
+/// The capabilities of a module's token, with who answers each.
 fn may_use(out: &mut String, answers: &[Answer]) {
     if !answers.is_empty() {
         let _ = writeln!(out, "\nmay use");
@@ -194,6 +203,7 @@ fn may_use(out: &mut String, answers: &[Answer]) {
     }
 }
 
+/// The label of a field of the `producers` section.
 fn field_label(field: &str) -> &str {
     match field {
         "processed-by" => "made with",
@@ -201,6 +211,7 @@ fn field_label(field: &str) -> &str {
     }
 }
 
+/// Interfaces with their functions, and who answers each.
 fn interfaces(out: &mut String, title: &str, interfaces: &[Interface], answers: &[Answer]) {
     let _ = writeln!(out, "\n{title}");
     for (n, interface) in interfaces.iter().enumerate() {
@@ -215,6 +226,7 @@ fn interfaces(out: &mut String, title: &str, interfaces: &[Interface], answers: 
     }
 }
 
+/// The imports and exports of a module.
 fn core(out: &mut String, module: &Module) {
     let _ = writeln!(out, "\nimports");
     for (from, name) in &module.imports {

@@ -1,4 +1,7 @@
 //! `exosuit keys`: making keys.
+//!
+//! A key is made from the random numbers of the operating system. Nothing is stored: the user
+//! redirects the output to a file, as the example in the help does.
 
 use clap::{Args, Subcommand};
 use exosuit_claims::{KeyKind, KeyPair};

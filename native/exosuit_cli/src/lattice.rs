@@ -6,6 +6,22 @@
 //!   outcome of a command that a host has only acknowledged.
 //! - `actor`, `provider`, `link`, `inventory`, `app`: the commands. `configuration`: the
 //!   configurations that some of them need. `call`: a call to an actor.
+//!
+//! # Two kinds of hosts
+//!
+//! Hosts of wasmCloud 1.x and of Exosuit answer the same subjects, so most commands work with both.
+//! Commands about applications are Exosuit's own (`exosuit.api.…`), as 1.x leaves them to wadm.
+//!
+//! | command | asked | waits for |
+//! |---|---|---|
+//! | `actor`, `provider` | one host | an event with the outcome, see `outcome` |
+//! | `link` | any host | the answer |
+//! | `app`, `apply` | any host of Exosuit | the answer, then the progress |
+//! | `inventory`, `events` | one host, or all | the answer, or nothing |
+//! | `call` | any host that runs the actor | the answer of the actor |
+//!
+//! A command uses one connection and one thread. It ends with the process, so nothing is cleaned
+//! up.
 
 mod actor;
 mod app;
@@ -41,6 +57,11 @@ pub(crate) struct Lattice {
 
 impl Lattice {
     /// Connects. Fails within seconds if no server answers.
+    ///
+    /// # Errors
+    ///
+    /// `usage` for a wrong option; otherwise the error of the connection, with the servers'
+    /// addresses.
     pub(crate) fn open(arguments: &LatticeArguments, servers: &str) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
@@ -78,12 +99,14 @@ impl Lattice {
         self.wait(call::call(&self.control, invocation, cluster))
     }
 
+    /// Runs the work of a command to its end.
     fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         // Boxed, because the future of a command is large.
         self.runtime.block_on(Box::pin(work))
     }
 }
 
+/// The work of a command.
 async fn run(control: &Control, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Inventory {} => inventory::inventory(control).await,

@@ -7,6 +7,28 @@
 //! - `run`: becomes `exosuit-run`, which runs one file without a host.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host for
 //!   its VM, then becomes `IEx` on it.
+//!
+//! # The life of a command
+//!
+//! 1. `bin/exosuit` finds the VM and passes its place in variables. Then it starts this program.
+//! 2. clap parses the arguments. Help goes to stdout, mistakes to stderr, with exit code 2.
+//! 3. `host` commands choose a way: the socket of a host on this machine, or NATS to a host of a
+//!    lattice.
+//! 4. The answer is printed for people, or as one line of JSON with `--json`.
+//! 5. An error goes to stderr, and with `--json` to stdout as well. The exit code is 1.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | success |
+//! | 1 | a host refused, something is missing, a signature is invalid |
+//! | 2 | a mistake in the command line |
+//!
+//! # Rules
+//!
+//! - Texts from outside (a host, a token, a guest) are escaped before they reach a terminal, see
+//!   `output`.
+//! - Seeds never appear in an error, not even if they were given in the wrong place, see `redact`.
+//! - The documentation comments on types of clap are its help texts. So they are written for users.
 
 #![forbid(unsafe_code)]
 
@@ -92,6 +114,7 @@ enum Command {
 }
 
 impl Command {
+    /// Runs the command. `up` and `remote` return only on failure.
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Up(up) => up.run(),
@@ -115,6 +138,7 @@ impl Command {
     }
 }
 
+/// Parses, runs, and reports.
 fn main() -> ExitCode {
     match parse() {
         Ok(cli) => match cli.command.run() {

@@ -1,4 +1,7 @@
 //! Arguments of the form `KEY=VALUE`.
+//!
+//! An option such as `--config` may be repeated. Two values for one key are a mistake, since only
+//! one of them could count.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

@@ -3,6 +3,16 @@
 //! [`Command`] is a command with its arguments, under the names of `guides/control-socket.md`. Over
 //! a lattice, `crate::lattice` translates commands to the form of wasmCloud 1.x; commands about
 //! applications are sent as they are.
+//!
+//! ```text
+//! {"v": 1, "id": 1, "command": "actor.scale", "arguments": {"id": "echo", "instances": 5}}
+//! {"v": 1, "id": 1, "ok": {…}}            or
+//! {"v": 1, "id": 1, "error": {"code": "not_found", "detail": "…", "diagnostics": ["…"]}}
+//! ```
+//!
+//! Commands are types, so that a field that a host does not know cannot be sent by mistake. Answers
+//! are JSON values: hosts of other versions may leave fields out or add some, and the printing
+//! functions cope with both.
 
 use std::collections::BTreeMap;
 
@@ -69,6 +79,7 @@ pub(crate) enum Command {
     DeleteApp { app: String },
 }
 
+/// Calls an actor. Bytes are in base64.
 #[derive(Serialize)]
 pub(crate) struct Call {
     pub(crate) actor: String,
@@ -77,6 +88,7 @@ pub(crate) struct Call {
     pub(crate) timeout_ms: Option<u64>,
 }
 
+/// Starts an actor from a file that the host reads.
 #[derive(Serialize)]
 pub(crate) struct StartActor {
     pub(crate) path: String,
@@ -86,6 +98,7 @@ pub(crate) struct StartActor {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
+/// Replaces the code of an actor.
 #[derive(Serialize)]
 pub(crate) struct UpdateActor {
     pub(crate) id: String,
@@ -94,6 +107,7 @@ pub(crate) struct UpdateActor {
     pub(crate) allow_issuer_change: bool,
 }
 
+/// Starts a provider by its name or reference.
 #[derive(Serialize)]
 pub(crate) struct StartProvider {
     pub(crate) name: String,
@@ -102,6 +116,7 @@ pub(crate) struct StartProvider {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
+/// Makes a link, or changes its settings.
 #[derive(Serialize)]
 pub(crate) struct PutLink {
     pub(crate) source: String,
@@ -113,6 +128,7 @@ pub(crate) struct PutLink {
     pub(crate) target_config: BTreeMap<String, String>,
 }
 
+/// Removes the links of a key.
 #[derive(Serialize)]
 pub(crate) struct DeleteLink {
     pub(crate) source: String,
@@ -139,7 +155,7 @@ pub(crate) struct PutApp {
 }
 
 impl Command {
-    /// The request for a host's socket, one line of JSON.
+    /// The request as one line of JSON. One request is under way at a time, so the id is always 1.
     pub(crate) fn line(&self) -> String {
         let (name, arguments) = self.parts();
         json!({"v": VERSION, "id": 1, "command": name, "arguments": arguments}).to_string()
@@ -159,6 +175,10 @@ impl Command {
 }
 
 /// Decodes the answer to a command: the result, or the error.
+///
+/// # Errors
+///
+/// The host's refusal, with its own code.
 pub(crate) fn answer(answer: &Value) -> Result<Value, Failure> {
     match answer.get("ok") {
         Some(ok) => Ok(ok.clone()),
@@ -178,6 +198,10 @@ pub(crate) fn refusal(error: &Value) -> Failure {
 }
 
 /// Parses an answer, from the socket or from the lattice.
+///
+/// # Errors
+///
+/// `internal`, for bytes that are not JSON.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
         Failure::refused(

@@ -1,4 +1,8 @@
 //! Removes seeds from texts.
+//!
+//! Every error passes through here before it is printed. The rule is wide on purpose: a public key
+//! begins with another letter than `S`, and a word of forty letters and digits that begins with `S`
+//! is rarely anything but a seed.
 
 /// Whether a text looks like a seed, even with a typing error: `S` and about fifty letters and
 /// digits.

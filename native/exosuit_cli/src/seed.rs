@@ -1,4 +1,10 @@
 //! Seeds as arguments: a seed itself, or a file that holds one.
+//!
+//! A seed in the command line can be read by every user of the machine. A file cannot, so the help
+//! shows files.
+//!
+//! What looks like a seed is taken for one, even with a typing error. It is then refused as a seed,
+//! and not looked up as a file whose name would appear in the error.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -50,6 +56,7 @@ impl SeedArgument {
     }
 }
 
+/// Reads a seed from a file: the seed itself, or the JSON of `keys gen --json`.
 fn load(path: &Path) -> Result<KeyPair, Failure> {
     let bytes = files::read(path, LIMIT)?;
     let text = String::from_utf8_lossy(&bytes);

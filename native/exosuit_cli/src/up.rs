@@ -1,4 +1,16 @@
 //! `exosuit up`: checks the arguments, then becomes the VM that runs the host.
+//!
+//! # Why the arguments are checked twice
+//!
+//! This program starts in a millisecond, the VM in a second. So mistakes that can be seen without
+//! the VM are reported here: a manifest that does not exist, a label twice, a key of the wrong
+//! kind. The VM checks everything that needs the host.
+//!
+//! The arguments go to the VM in a variable, as JSON. The servers of a lattice go in the variable
+//! that hosts read anyway: a password in them is then neither in the arguments nor in the JSON.
+//!
+//! `exec` replaces this process by the program that starts the VM. So signals and the exit code are
+//! those of that program.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,10 +25,10 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::pairs::{Pair, unique};
 
-/// Names the program that starts the VM; `bin/exosuit` sets it.
+/// The variable that names the program that starts the VM. `bin/exosuit` sets it.
 const VM: &str = "EXOSUIT_VM";
 
-/// Carries the arguments into the VM, as JSON.
+/// The variable that carries the arguments into the VM, as JSON.
 const ARGUMENTS: &str = "EXOSUIT_UP";
 
 /// Variables that name the servers of a lattice, for hosts of either era. The first passes the addresses
@@ -133,6 +145,7 @@ impl Up {
         ))
     }
 
+    /// Checks the arguments, and makes paths absolute: the VM has another working directory.
     fn check(self) -> Result<Arguments, Failure> {
         if self.manifests.is_empty() && self.lattice.is_none() && !names_a_lattice() {
             return Err(Failure::usage(
@@ -165,6 +178,7 @@ fn names_a_lattice() -> bool {
         .any(|name| env::var_os(name).is_some_and(|text| !text.is_empty()))
 }
 
+/// The absolute path of a manifest that exists.
 fn manifest(path: &Path) -> Result<PathBuf, Failure> {
     if !path.is_file() {
         return Err(Failure::missing(format!(
@@ -175,6 +189,7 @@ fn manifest(path: &Path) -> Result<PathBuf, Failure> {
     absolute(path)
 }
 
+/// The absolute path of a data directory, which need not exist.
 fn data_directory(path: &Path) -> Result<PathBuf, Failure> {
     if path.exists() && !path.is_dir() {
         let text = format!("--data-dir {} is not a directory", path.display());
@@ -192,6 +207,7 @@ fn directory(flag: &str, path: &Path) -> Result<PathBuf, Failure> {
     absolute(path)
 }
 
+/// The absolute path. Links are not resolved.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
     std::path::absolute(path).map_err(cannot)
@@ -200,6 +216,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 /// Trusts the signatures of every account.
 const ANY: &str = "any";
 
+/// The issuers, of which `any` must be alone.
 fn issuers(given: Vec<String>) -> Result<Vec<String>, Failure> {
     if given.len() > 1 && given.iter().any(|issuer| issuer == ANY) {
         return Err(Failure::usage(
@@ -209,6 +226,7 @@ fn issuers(given: Vec<String>) -> Result<Vec<String>, Failure> {
     Ok(given)
 }
 
+/// Parses an issuer for clap.
 fn issuer(text: &str) -> Result<String, String> {
     if text == ANY {
         return Ok(ANY.to_owned());
@@ -223,6 +241,7 @@ fn issuer(text: &str) -> Result<String, String> {
     ))
 }
 
+/// Parses a replacement of a port for clap.
 fn ports(text: &str) -> Result<String, &'static str> {
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     match text.split_once('=') {

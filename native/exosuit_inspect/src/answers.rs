@@ -1,12 +1,25 @@
 //! Finds out who answers the imports of a component, or the capabilities in a module's token: on any host, or on a
 //! host whose inventory is given. `exosuit_router` decides calls by the same rules.
+//!
+//! | import | answered by |
+//! |---|---|
+//! | only types | nothing to answer |
+//! | `wasi:cli`, `wasi:clocks`, … | the host, with what is granted |
+//! | logging and random numbers | the host, if the token names the contract |
+//! | an interface that a built-in provider offers | a link |
+//! | types of such a package | the host |
+//! | any other interface of a package | a link, or nobody without one |
+//! | a function of the world itself | nobody: it cannot be linked |
+//!
+//! It is a prediction. It reads an inventory, which may be out of date, and it never calls.
 
 use exosuit_core::{BUILTINS, LOGGING, NUMBERGEN, Offer};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Description, Kind};
 
-/// The packages whose interfaces a host answers itself. Those that links answer are named by the built-in providers.
+/// The packages whose interfaces a host answers itself. The built-in providers name those that
+/// links answer.
 const OWN: &[&str] = &[
     "wasi:cli",
     "wasi:clocks",
@@ -22,11 +35,12 @@ const OWN: &[&str] = &[
 pub struct Asker {
     /// The names under which links may join it: its id, its public key.
     pub names: Vec<String>,
-    /// The contracts that its token names. None for an unsigned one, for which links suffice.
+    /// The contracts that its token names. `None` for unsigned code, for which links suffice.
     pub capabilities: Option<Vec<String>>,
 }
 
-/// The part of a host's inventory that decides. Other fields are ignored.
+/// The part of a host's inventory that decides. Other fields are ignored, so that newer hosts may
+/// add some. It is deserialized from the JSON of `exosuit get inventory` or of Elixir.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Inventory {
     actors: Vec<Item>,
@@ -34,6 +48,7 @@ pub struct Inventory {
     links: Vec<Link>,
 }
 
+/// An actor or a provider of the inventory.
 #[derive(Debug, Clone, Deserialize)]
 struct Item {
     id: String,
@@ -42,6 +57,7 @@ struct Item {
     status: String,
 }
 
+/// A link of the inventory, with its status.
 #[derive(Debug, Clone, Deserialize)]
 struct Link {
     source: String,
@@ -55,22 +71,22 @@ struct Link {
     error: Option<String>,
 }
 
-/// The answerer of an import.
+/// Who answers one import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// The import, or the contract.
     pub import: String,
-    /// The kind of the answerer.
+    /// Who it is, in one word.
     pub by: By,
     /// The contract for which a link would be made.
     pub contract: Option<String>,
     /// The links of the actor that cover it, on a host.
     pub links: Vec<Through>,
-    /// All of this as a sentence.
+    /// All of this as a sentence for people.
     pub text: String,
 }
 
-/// The kinds of answers.
+/// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
@@ -78,9 +94,9 @@ pub enum By {
     Host,
     /// The target of a link.
     Link,
-    /// No provider or actor: a call fails.
+    /// No provider and no actor: a call fails.
     Nobody,
-    /// There is nothing to answer: the import has only types.
+    /// Nothing needs to answer: the import has only types.
     Nothing,
 }
 
@@ -95,7 +111,7 @@ pub struct Through {
     pub kind: Option<&'static str>,
     /// The status of the target (`running`, …), if it is of this host.
     pub target_status: Option<String>,
-    /// The status of the link: `in_force`, `waiting`, `refused`.
+    /// The status of the link: `in_force`, `waiting` or `refused`.
     pub status: String,
     /// Why the link is refused.
     pub error: Option<String>,
@@ -103,6 +119,15 @@ pub struct Through {
 
 /// Finds out who answers each import of a component, and each contract in the token of a module. Without an
 /// inventory, the answers hold for any host, and name the links that are necessary.
+///
+/// ```
+/// use exosuit_inspect::{Asker, By, answers, describe};
+///
+/// // A module imports nothing that a link could answer, and this one has no token.
+/// let module = describe(b"\0asm\x01\0\0\0")?;
+/// assert!(answers(&module, &Asker::default(), None).is_empty());
+/// # Ok::<(), exosuit_inspect::Error>(())
+/// ```
 pub fn answers(code: &Description, asker: &Asker, on: Option<&Inventory>) -> Vec<Answer> {
     let question = Question { asker, on };
     let imports = code.world.iter().flat_map(|world| &world.imports);
@@ -116,12 +141,14 @@ pub fn answers(code: &Description, asker: &Asker, on: Option<&Inventory>) -> Vec
     imports.chain(contracts).collect()
 }
 
+/// The actor that asks, and the host, if it is known.
 struct Question<'a> {
     asker: &'a Asker,
     on: Option<&'a Inventory>,
 }
 
 impl Question<'_> {
+    /// Who answers an imported interface.
     fn import(&self, name: Option<&str>, is_empty: bool) -> Answer {
         let import = name.unwrap_or("(the world itself)");
         let answer = |by, text: &str| Answer::new(import, by, None, text);
@@ -147,6 +174,8 @@ impl Question<'_> {
         self.contract(import, package, interface)
     }
 
+    /// Who answers a contract, which may be narrowed to one interface. `import` is its name in the
+    /// answer.
     fn contract(&self, import: &str, contract: &str, interface: &str) -> Answer {
         let answer = |by, text: &str| Answer::new(import, by, Some(contract), text);
         let is_named = match &self.asker.capabilities {
@@ -204,7 +233,7 @@ impl Question<'_> {
     }
 }
 
-/// The end of a sentence that names the providers that could be linked.
+/// The end of a sentence: which built-in provider could be linked.
 fn possible(contract: &str) -> String {
     // An offer that only calls actors answers nothing.
     let answers = |offer: &Offer| {
@@ -221,6 +250,7 @@ fn possible(contract: &str) -> String {
 }
 
 impl Answer {
+    /// An answer without links.
     fn new(import: &str, by: By, contract: Option<&str>, text: &str) -> Self {
         Self {
             import: import.to_owned(),
@@ -246,6 +276,7 @@ impl Inventory {
         links.map(|link| self.through(link)).collect()
     }
 
+    /// A link, with the kind and status of its target.
     fn through(&self, link: &Link) -> Through {
         let find = |items: &[Item], kind| {
             let is_target = |item: &&Item| {
@@ -268,7 +299,8 @@ impl Inventory {
 }
 
 impl Through {
-    /// Whether a call can pass. A target that does not run here may run on another host of the lattice.
+    /// Whether a call could pass. A target that is not on this host may be on another one of the
+    /// lattice.
     fn works(&self) -> bool {
         self.status != "refused"
             && self
@@ -277,6 +309,7 @@ impl Through {
                 .is_none_or(|it| it == "running")
     }
 
+    /// The link as a part of a sentence.
     fn text(&self) -> String {
         let kind = self.kind.map(|kind| format!("{kind} ")).unwrap_or_default();
         let name = match self.name.as_str() {

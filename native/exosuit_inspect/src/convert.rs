@@ -1,4 +1,9 @@
 //! From the ids of `wit-parser` to names.
+//!
+//! `wit-parser` refers to types by ids in a table, which nobody outside can read. Here every use of
+//! a type is written out up to the next name. So types that share parts take more room than in the
+//! table, and that is counted: a type of 100 levels with two uses of the level below would
+//! otherwise be 2¹⁰⁰ uses.
 
 use wit_parser::{
     Docs, Function as WitFunction, FunctionKind, Handle, InterfaceId, Resolve, Type as WitType,
@@ -10,23 +15,26 @@ use crate::model::{
 };
 use crate::{Error, signature};
 
-/// How many types may be used, those inside of others counted each time: types may share their parts, and written out
-/// they do not.
+/// The uses of types, those inside of others counted each time.
 const MAX_TYPES: usize = 200_000;
 
-/// How deep types may be nested.
+/// The nesting of types without names.
 const MAX_DEPTH: usize = 100;
 
-/// How many bytes the names of types may have, counted wherever a type is used.
+/// The bytes of the names of types, counted at every use.
 const MAX_NAMES: usize = 16 << 20;
 
+/// Converts parts of one table. Its counts are for all that it converts.
 pub(crate) struct Converter<'a> {
     resolve: &'a Resolve,
+    /// The uses of types that may still come.
     left: usize,
+    /// The bytes of names that may still come.
     bytes_left: usize,
 }
 
 impl<'a> Converter<'a> {
+    /// Nothing is counted yet.
     pub(crate) fn new(resolve: &'a Resolve) -> Self {
         Self {
             resolve,
@@ -35,6 +43,7 @@ impl<'a> Converter<'a> {
         }
     }
 
+    /// A world with its imports and exports.
     pub(crate) fn world(&mut self, id: WorldId) -> Result<World, Error> {
         let world = &self.resolve.worlds[id];
         let name = match world.package {
@@ -49,6 +58,8 @@ impl<'a> Converter<'a> {
         })
     }
 
+    /// The interfaces of a list of imports or exports. Functions and types of the world itself
+    /// become an interface without a name, which comes first.
     fn items<'i>(
         &mut self,
         items: impl Iterator<Item = (&'i WorldKey, &'i WorldItem)>,
@@ -76,11 +87,13 @@ impl<'a> Converter<'a> {
         Ok(interfaces)
     }
 
+    /// An interface by its own name.
     pub(crate) fn interface(&mut self, id: InterfaceId) -> Result<Interface, Error> {
         let name = self.resolve.id_of(id).unwrap_or_default();
         self.named_interface(id, name)
     }
 
+    /// An interface under the name that a world gives it.
     fn named_interface(&mut self, id: InterfaceId, name: String) -> Result<Interface, Error> {
         let interface = &self.resolve.interfaces[id];
         let mut types = Vec::new();
@@ -99,6 +112,7 @@ impl<'a> Converter<'a> {
         })
     }
 
+    /// A function with its signature.
     fn function(&mut self, function: &WitFunction) -> Result<Function, Error> {
         let mut parameters = Vec::with_capacity(function.params.len());
         for parameter in &function.params {
@@ -126,6 +140,7 @@ impl<'a> Converter<'a> {
         })
     }
 
+    /// The resource of a method, a static function or a constructor.
     fn resource(&self, kind: &FunctionKind) -> Option<String> {
         match kind {
             FunctionKind::Method(id)
@@ -137,7 +152,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// The definition; none for a type that another interface defines, and this one uses.
+    /// The definition of a type. `None` for a type that another interface defines.
     fn definition(&mut self, id: TypeId) -> Result<Option<TypeDefinition>, Error> {
         let ty = &self.resolve.types[id];
         let Some(name) = ty.name.clone() else {
@@ -153,6 +168,7 @@ impl<'a> Converter<'a> {
         }))
     }
 
+    /// The shape of a definition.
     fn shape(&mut self, kind: &TypeDefKind) -> Result<Shape, Error> {
         Ok(match kind {
             TypeDefKind::Record(record) => {
@@ -189,6 +205,7 @@ impl<'a> Converter<'a> {
         })
     }
 
+    /// A type where it is used: its name, or its structure if it has none.
     fn ty(&mut self, ty: &WitType, depth: usize) -> Result<Type, Error> {
         if depth > MAX_DEPTH {
             return Err(Error::TooLarge("100 levels of types"));
@@ -205,6 +222,7 @@ impl<'a> Converter<'a> {
         }
     }
 
+    /// The structure of a type without a name.
     fn structure(&mut self, kind: &TypeDefKind, depth: usize) -> Result<Type, Error> {
         Ok(match kind {
             TypeDefKind::Tuple(tuple) => {
@@ -235,20 +253,24 @@ impl<'a> Converter<'a> {
         })
     }
 
+    /// A part of a type.
     fn boxed(&mut self, ty: &WitType, depth: usize) -> Result<Box<Type>, Error> {
         Ok(Box::new(self.ty(ty, depth)?))
     }
 
+    /// A part of a type that may be missing.
     fn optional(&mut self, ty: Option<&WitType>, depth: usize) -> Result<Option<Box<Type>>, Error> {
         ty.map(|ty| self.boxed(ty, depth)).transpose()
     }
 
+    /// The name of the resource of a handle.
     fn handle(&mut self, id: TypeId) -> Result<Named, Error> {
         let id = self.original(id);
         let name = self.resolve.types[id].name.clone().unwrap_or_default();
         self.named(id, &name)
     }
 
+    /// The name of a type with its interface, counted.
     fn named(&mut self, id: TypeId, name: &str) -> Result<Named, Error> {
         let interface = match self.resolve.types[id].owner {
             TypeOwner::Interface(interface) => self.resolve.id_of(interface),
@@ -263,7 +285,7 @@ impl<'a> Converter<'a> {
         })
     }
 
-    /// The type that a `use`, or an alias of a type with a name, stands for.
+    /// The type behind a `use`, or behind an alias of a type that has a name.
     fn original(&self, mut id: TypeId) -> TypeId {
         while let TypeDefKind::Type(WitType::Id(other)) = self.resolve.types[id].kind {
             if self.resolve.types[other].name.is_none() {
@@ -275,6 +297,7 @@ impl<'a> Converter<'a> {
     }
 }
 
+/// A case without a value.
 fn bare(name: &str, comment: &Docs) -> Case {
     Case {
         name: name.to_owned(),
@@ -283,10 +306,12 @@ fn bare(name: &str, comment: &Docs) -> Case {
     }
 }
 
+/// The comment, without blanks around it.
 fn docs(docs: &Docs) -> Option<String> {
     docs.contents.as_deref().map(|text| text.trim().to_owned())
 }
 
+/// The name of a primitive type.
 fn primitive(ty: &WitType) -> &'static str {
     match ty {
         WitType::Bool => "bool",

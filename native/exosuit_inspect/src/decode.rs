@@ -2,6 +2,15 @@
 //!
 //! `wit-parser` writes the names of a type out again wherever the type is used, and panics on valid components that WIT
 //! cannot express. So the names are counted before it begins, and a panic becomes an error.
+//!
+//! ```text
+//! validate (bounds nesting) ──► count names ──► decode ──► Resolve
+//!                                  │               │
+//!                                  └ TooLarge      └ panic → Unreadable
+//! ```
+//!
+//! The order matters. The count trusts that the file is valid, and `wit-parser` trusts that the
+//! names fit into memory.
 
 use std::panic::catch_unwind;
 
@@ -12,12 +21,18 @@ use wit_parser::decoding::DecodedWasm;
 
 use crate::Error;
 
-/// The maximum number of bytes of all names. A name counts at each use.
+/// The bytes of all names, each counted at every use.
 const MAX_NAMES: usize = 64 << 20;
 
-/// The memory of a name beside its bytes.
+/// The memory that a name takes besides its bytes.
 const NAME: usize = 64;
 
+/// Decodes a component or a package of WIT.
+///
+/// # Errors
+///
+/// `Unreadable` for a file that is not valid, or that WIT cannot express. `TooLarge` for too many
+/// names.
 pub(crate) fn decode(wasm: &[u8]) -> Result<DecodedWasm, Error> {
     let validated = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm);
     let types = validated.map_err(|error| Error::Unreadable(error.to_string()))?;
@@ -30,6 +45,7 @@ pub(crate) fn decode(wasm: &[u8]) -> Result<DecodedWasm, Error> {
     }
 }
 
+/// Counts the names of the imports and exports of the outermost component.
 fn check_names(wasm: &[u8], types: TypesRef<'_>) -> Result<(), Error> {
     let mut names = Names {
         types,
@@ -66,19 +82,22 @@ fn check_names(wasm: &[u8], types: TypesRef<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// The names that may still come.
 struct Names<'a> {
     types: TypesRef<'a>,
     left: usize,
 }
 
 impl Names<'_> {
+    /// Counts one name.
     fn name(&mut self, name: &str) -> Result<(), Error> {
         let left = self.left.checked_sub(NAME + name.len());
         self.left = left.ok_or(Error::TooLarge("64 MiB of names"))?;
         Ok(())
     }
 
-    /// Nesting is bounded by the validator.
+    /// Counts the names of an import or export. The validator has bounded the nesting, so recursion
+    /// is safe.
     fn item(&mut self, name: &str, ty: Option<&ComponentEntityType>) -> Result<(), Error> {
         self.name(name)?;
         let types = self.types;
@@ -114,6 +133,7 @@ impl Names<'_> {
         }
     }
 
+    /// Counts the names in a type.
     fn defined(&mut self, ty: &ComponentDefinedType) -> Result<(), Error> {
         match ty {
             ComponentDefinedType::Record(record) => {

@@ -1,4 +1,8 @@
 //! The description of a Wasm file.
+//!
+//! The file is read three times, each time from its beginning: by the validator, for its parts, and
+//! for its needs. Validation comes first, as the others rely on it. The sections of code are
+//! validated and not kept.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +16,26 @@ use crate::model::{Description, Kind, Module, World};
 use crate::needs::Needs;
 use crate::{Error, MAX_FILE};
 
-/// How many imports and exports a module may have.
+/// The number of imports and exports of a module.
 const MAX_ITEMS: usize = 100_000;
 
 /// Describes a component or a module. Nothing of it is compiled.
+///
+/// # Errors
+///
+/// `TooLarge`, or `Unreadable` for anything that is not valid Wasm.
+///
+/// ```
+/// use exosuit_inspect::{Kind, describe};
+///
+/// // The smallest module: its magic number and its version.
+/// let module = describe(b"\0asm\x01\0\0\0")?;
+/// assert_eq!(module.kind, Kind::Module);
+/// assert_eq!((module.size, module.core_modules, module.needs.instances), (8, 1, 1));
+///
+/// assert!(describe(b"not Wasm").is_err());
+/// # Ok::<(), exosuit_inspect::Error>(())
+/// ```
 pub fn describe(wasm: &[u8]) -> Result<Description, Error> {
     if wasm.len() > MAX_FILE {
         return Err(Error::TooLarge("256 MiB"));
@@ -42,6 +62,7 @@ pub fn describe(wasm: &[u8]) -> Result<Description, Error> {
     })
 }
 
+/// The world of a component. A package of WIT has none.
 fn component(wasm: &[u8]) -> Result<(Kind, Option<World>, Option<Module>), Error> {
     match decode(wasm)? {
         DecodedWasm::Component(resolve, id) => {
@@ -52,6 +73,7 @@ fn component(wasm: &[u8]) -> Result<(Kind, Option<World>, Option<Module>), Error
     }
 }
 
+/// The kind of a module, by its exports.
 fn module_kind(module: &Module) -> Kind {
     let exports = |name: &str| module.exports.iter().any(|export| export == name);
     match () {
@@ -61,6 +83,7 @@ fn module_kind(module: &Module) -> Kind {
     }
 }
 
+/// What a walk through the file collects.
 #[derive(Default)]
 struct Parts {
     is_component: bool,
@@ -71,6 +94,7 @@ struct Parts {
 }
 
 impl Parts {
+    /// Walks through the file. The first payload says whether it is a component.
     fn of(wasm: &[u8]) -> wasmparser::Result<Self> {
         let mut parts = Self::default();
         for (n, payload) in Parser::new(0).parse_all(wasm).enumerate() {
@@ -85,6 +109,8 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Collects from one payload. Imports and exports count in a module only; `producers` in every
+    /// nested part.
     fn take(&mut self, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
             Payload::Version {
@@ -117,6 +143,7 @@ impl Parts {
         Ok(())
     }
 
+    /// Merges the tools of a nested part.
     fn add(&mut self, producers: &Producers) {
         for (field, entries) in producers.iter() {
             let known = self.producers.entry(field.clone()).or_default();
@@ -126,6 +153,7 @@ impl Parts {
         }
     }
 
+    /// Imports and exports of a module, if they are not too many.
     fn module(&self) -> Result<Module, Error> {
         if self.imports.len() + self.exports.len() > MAX_ITEMS {
             return Err(Error::TooLarge("100000 imports and exports"));

@@ -1,4 +1,17 @@
 //! The model: names in the place of ids, so that it can be read by itself.
+//!
+//! Everything serializes as it stands, in `snake_case` for fields and `kebab-case` for variants.
+//! Elixir reads it as maps, and `exosuit inspect --json` prints it.
+//!
+//! ```text
+//! Description
+//! ├── world: World            of a component
+//! │   ├── imports: [Interface]
+//! │   └── exports: [Interface]
+//! │         ├── functions: [Function]
+//! │         └── types: [TypeDefinition] ── shape: Shape
+//! └── module: Module          of a module
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -9,7 +22,7 @@ use crate::needs::Needs;
 /// The description of a Wasm file, read from the file itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Description {
-    /// The kind of file.
+    /// What kind of file it is, which also says which of `world` and `module` is there.
     pub kind: Kind,
     /// Its size in bytes.
     pub size: usize,
@@ -26,6 +39,9 @@ pub struct Description {
 }
 
 /// The kinds of Wasm files.
+///
+/// It decides how a host runs the file: a component by `wasi:…` exports, a module of the OTP era by
+/// `__guest_call`, a program by `_start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -55,6 +71,8 @@ pub struct World {
 }
 
 /// Functions and types under a name.
+///
+/// A type that another interface defines, and this one uses, is not among `types`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Interface {
     /// With package and version: `acme:shop/orders@1.0.0`. None for the functions and types of the world itself.
@@ -68,13 +86,15 @@ pub struct Interface {
 }
 
 /// A function.
+///
+/// A method has the resource as its first parameter, `self`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Function {
     /// As an operation calls it: `place`, `[method]basket.add`.
     pub name: String,
     /// The resource that it is a method, a static function or the constructor of.
     pub resource: Option<String>,
-    /// Whether it is of WASI 0.3.
+    /// Whether it is asynchronous, as WASI 0.3 has it.
     pub is_async: bool,
     /// Its comment.
     pub docs: Option<String>,
@@ -82,7 +102,7 @@ pub struct Function {
     pub parameters: Vec<Parameter>,
     /// The type of its result.
     pub result: Option<Type>,
-    /// All of this as WIT writes it: `func(order: order) -> result<receipt, string>`.
+    /// The whole function as WIT writes it: `func(order: order) -> result<receipt, string>`.
     pub signature: String,
 }
 
@@ -95,7 +115,15 @@ pub struct Parameter {
     pub r#type: Type,
 }
 
-/// The use of a type.
+/// A type where it is used. `Display` writes it as WIT does.
+///
+/// ```
+/// use exosuit_inspect::{Named, Type};
+///
+/// let order = Type::Named(Named { interface: None, name: "order".to_owned() });
+/// let orders = Type::List(Box::new(Type::Option(Box::new(order))));
+/// assert_eq!(orders.to_string(), "list<option<order>>");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Type {
@@ -113,9 +141,9 @@ pub enum Type {
     Option(Box<Self>),
     /// `result<T, E>`.
     Result(Option<Box<Self>>, Option<Box<Self>>),
-    /// A handle that is given away.
+    /// A handle of a resource that is given to the callee.
     Own(Named),
-    /// A handle that is lent for the call.
+    /// A handle of a resource that is lent for the call.
     Borrow(Named),
     /// `stream<T>`.
     Stream(Option<Box<Self>>),
@@ -125,7 +153,7 @@ pub enum Type {
     Named(Named),
 }
 
-/// The name of a type, and of the interface that defines it; none for one of the world itself.
+/// The name of a type, and of the interface that defines it. `None` for a type of the world itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Named {
     /// `acme:shop/orders@1.0.0`.
@@ -145,17 +173,17 @@ pub struct TypeDefinition {
     pub shape: Shape,
 }
 
-/// The definition of a named type.
+/// The definition of a type that has a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
-    /// Fields.
+    /// Several fields, all of them there.
     Record(Vec<Field>),
-    /// One of several cases.
+    /// One of several cases, each with or without a value.
     Variant(Vec<Case>),
     /// One of several names.
     Enum(Vec<Case>),
-    /// Any of several names.
+    /// Any number of several names.
     Flags(Vec<Case>),
     /// A resource, whose content only its functions can read.
     Resource,
@@ -186,6 +214,8 @@ pub struct Case {
 }
 
 /// The imports and exports of a module.
+///
+/// Only functions are listed among the exports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Module {
     /// Each as module and name.

@@ -3,6 +3,16 @@
 //! A component names the modules that it instantiates, so nothing is compiled. The needs of a nested component are
 //! summed up once, at its end, and added at each of its instantiations. The time is therefore linear in the size of
 //! the file, even if components are nested many times. Numbers saturate.
+//!
+//! Hosts compare the needs with their limits before they compile, so that code that could never
+//! start is refused with its numbers.
+//!
+//! | construct | counts |
+//! |---|---|
+//! | a core instance | the memories and tables of its module, and 1 instance |
+//! | an instance of a component | all that the component needs, once more |
+//! | an imported module | 1 instance, without memories |
+//! | an imported component | nothing |
 
 use serde::Serialize;
 use wasmparser::{
@@ -16,18 +26,18 @@ const PAGE: u64 = 64 << 10;
 /// The resources that an instance of a module or component needs when it starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Needs {
-    /// Core instances. A module is one.
+    /// The number of core instances. A module is one.
     pub instances: u64,
-    /// Memories.
+    /// The number of memories.
     pub memories: u64,
-    /// Tables.
+    /// The number of tables.
     pub tables: u64,
-    /// The bytes that the memories begin with.
+    /// The bytes that all memories have at the start. They may grow later.
     pub memory: u64,
 }
 
 impl Needs {
-    /// Reads what valid Wasm needs. A module that a component imports counts as an instance without memories.
+    /// The needs of valid Wasm.
     pub(crate) fn of(wasm: &[u8]) -> Result<Self> {
         let mut reader = Reader::default();
         for payload in Parser::new(0).parse_all(wasm) {
@@ -36,6 +46,7 @@ impl Needs {
         Ok(reader.whole)
     }
 
+    /// The needs of a module of which nothing else is known.
     fn module() -> Self {
         Self {
             instances: 1,
@@ -43,6 +54,7 @@ impl Needs {
         }
     }
 
+    /// Adds other needs. Numbers saturate.
     fn add(&mut self, other: Self) {
         self.instances = self.instances.saturating_add(other.instances);
         self.memories = self.memories.saturating_add(other.memories);
@@ -60,6 +72,7 @@ struct Scope {
     components: Vec<Needs>,
 }
 
+/// Walks through a file, with a stack of what is open.
 #[derive(Default)]
 struct Reader {
     /// From the outermost to the innermost.
@@ -86,6 +99,7 @@ impl Reader {
         Ok(())
     }
 
+    /// A module or component begins.
     fn begin(&mut self, is_component: bool) {
         self.scopes.push(Scope {
             is_component,
@@ -99,6 +113,7 @@ impl Reader {
         });
     }
 
+    /// A module or component ends: it becomes an item of the one around it.
     fn end(&mut self) {
         let Some(scope) = self.scopes.pop() else {
             return;
@@ -110,6 +125,7 @@ impl Reader {
         }
     }
 
+    /// An item of an instance, or of a component further out.
     fn alias(&mut self, alias: &ComponentAlias<'_>) {
         match *alias {
             ComponentAlias::InstanceExport { kind, .. } => self.imported(kind),
@@ -207,6 +223,7 @@ impl Scope {
     }
 
     /// An item that is exported has a second index from there on.
+    /// An exported item is another name, so it gets an index of its own.
     fn exported(&mut self, kind: ComponentExternalKind, index: usize) {
         let list = match kind {
             ComponentExternalKind::Module => &mut self.modules,

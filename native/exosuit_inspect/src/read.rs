@@ -1,4 +1,7 @@
 //! Worlds and interfaces, from WIT or from a component.
+//!
+//! WIT files may name packages in a directory `deps` beside them. All features that are behind a
+//! gate are read.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -13,7 +16,12 @@ use crate::{Error, MAX_FILE};
 
 /// Reads a world from a file or directory of WIT with its `deps`, or from a component.
 ///
-/// `world` may be left out where there is but one. It is a name (`shop`), or has its package (`acme:shop/shop`).
+/// `world` may be left out if there is only one. It is a name (`shop`), or a name with its package
+/// (`acme:shop/shop`). A component has one world, so `world` is ignored for it.
+///
+/// # Errors
+///
+/// `Unreadable` for files and syntax, `NotFound` for a name, `TooLarge`.
 pub fn read_world(path: &Path, world: Option<&str>) -> Result<World, Error> {
     let (resolve, id) = match source(path)? {
         Source::Component(resolve, id) => (resolve, id),
@@ -26,7 +34,12 @@ pub fn read_world(path: &Path, world: Option<&str>) -> Result<World, Error> {
     Converter::new(&resolve).world(id)
 }
 
-/// Reads an interface, by its name with package (`acme:kv/store`), and with its version where there are several.
+/// Reads an interface by its name with package (`acme:kv/store`), and with its version if there are
+/// several.
+///
+/// # Errors
+///
+/// `Unreadable`, `NotFound` with all interfaces that there are, `TooLarge`.
 pub fn read_interface(path: &Path, name: &str) -> Result<Interface, Error> {
     let (Source::Component(resolve, _) | Source::Package(resolve, _)) = &source(path)?;
     let found: Vec<_> = resolve
@@ -48,6 +61,7 @@ pub fn read_interface(path: &Path, name: &str) -> Result<Interface, Error> {
     }
 }
 
+/// The error for an interface that is not there.
 fn unknown(resolve: &Resolve, name: &str) -> Error {
     let names = |(id, _): (InterfaceId, _)| resolve.id_of(id);
     let known: Vec<_> = resolve.interfaces.iter().filter_map(names).collect();
@@ -55,11 +69,13 @@ fn unknown(resolve: &Resolve, name: &str) -> Error {
     Error::NotFound(format!("there is no interface {name:?}, there are {known}"))
 }
 
+/// Where a world or interface is looked up.
 enum Source {
     Component(Resolve, WorldId),
     Package(Resolve, PackageId),
 }
 
+/// Reads a path: Wasm by its first bytes, WIT otherwise.
 fn source(path: &Path) -> Result<Source, Error> {
     let meta = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if meta.is_file() {
@@ -88,6 +104,7 @@ fn source(path: &Path) -> Result<Source, Error> {
     }
 }
 
+/// The error for a file, with its path.
 fn unreadable(path: &Path, error: &impl Display) -> Error {
     Error::Unreadable(format!("{}: {error}", path.display()))
 }

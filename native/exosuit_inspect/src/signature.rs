@@ -1,10 +1,12 @@
 //! Types as WIT writes them.
+//!
+//! A type with a name is written by that name, as in WIT: the reader looks its definition up.
 
 use std::fmt;
 
 use crate::model::{Parameter, Type};
 
-/// `func(order: order) -> result<receipt, string>`.
+/// A function as WIT writes it, without its name.
 pub(crate) fn of(parameters: &[Parameter], result: Option<&Type>, is_async: bool) -> String {
     let parameters: Vec<_> = parameters
         .iter()

@@ -1,4 +1,7 @@
 //! A whole manifest: metadata, components, and names that must be unique.
+//!
+//! Components are parsed in two rounds. The first gives drafts with names and ids. The second reads
+//! the traits, because a link may name a component that stands further down.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -11,9 +14,11 @@ use crate::model::Manifest;
 use crate::rollout;
 use crate::value::{Map, Value};
 
+/// The one version of the format.
 const API_VERSION: &str = "core.oam.dev/v1beta1";
+/// The one kind of document.
 const KIND: &str = "Application";
-/// Replaces an invalid name, so that the rest can be checked.
+/// Stands in for an invalid name, so that the rest can be checked.
 const UNNAMED: &str = "application";
 
 /// Parses a manifest. It is valid only if nothing was reported.
@@ -38,12 +43,15 @@ pub(crate) fn parse(root: &Value, source: &Source) -> Option<Manifest> {
     Some(manifest)
 }
 
+/// A field that must have one value.
 fn constant(map: &Map, key: &str, constant: &str) {
     if let Some(value) = map.require(key, constant) {
         value.choice(&[(constant, ())]);
     }
 }
 
+/// Name, labels and annotations. The version `latest` is refused: wadm uses it for the newest
+/// version.
 fn read_metadata(map: &Map, manifest: &mut Manifest) -> Option<()> {
     let expected = "a map with the name of the application";
     let metadata = map.require("metadata", expected)?;
@@ -65,11 +73,13 @@ fn read_metadata(map: &Map, manifest: &mut Manifest) -> Option<()> {
     Some(())
 }
 
+/// A map of texts, empty if it is absent.
 fn texts(map: &Map, key: &str) -> BTreeMap<String, String> {
     let value = map.get(key);
     value.map_or_else(BTreeMap::new, |value| value.texts("a map of texts"))
 }
 
+/// All components, with their links.
 fn read_components<'a>(components: &Value<'a>, source: &Source, manifest: &mut Manifest) {
     let list = components.list("a list of components");
     if list.is_empty() && components.is_list() {

@@ -1,4 +1,20 @@
 //! A component of `spec.components`: its kind, properties and traits.
+//!
+//! | property | actor | provider |
+//! |---|---|---|
+//! | `image` | required | required |
+//! | `id` | `<application>-<name>` by default | the same |
+//! | `config` | yes | yes |
+//! | `contract`, `link_name` | no | of old manifests |
+//! | `application`, `secrets` | refused: not supported | refused |
+//!
+//! | trait | makes |
+//! |---|---|
+//! | `link`, `linkdef` | links from or to the component |
+//! | `spreadscaler`, `daemonscaler` | the number of instances and their hosts, at most one |
+//! | `exosuit` | settings for Exosuit only, at most one |
+//!
+//! An unknown trait is a warning: manifests of other tools may have traits of their own.
 
 use exosuit_core::{Given, Id, LinkName, hint};
 
@@ -13,14 +29,17 @@ use crate::scaler::Scaler;
 use crate::settings::Settings;
 use crate::value::{Map, Value};
 
+/// The expected form of a name.
 pub(crate) const NAME: &str = "a name of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
 const ID: &str = "an id of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
 const TYPE: &str = "component or capability";
+/// The types of components. `actor` is that of the OTP era.
 const KINDS: [(&str, Kind); 3] = [
     ("component", Kind::Actor),
     ("capability", Kind::Provider),
     ("actor", Kind::Actor),
 ];
+/// The properties of an actor.
 const OF_ACTOR: [&str; 5] = ["application", "config", "id", "image", "secrets"];
 const OF_PROVIDER: [&str; 7] = [
     "application",
@@ -31,9 +50,10 @@ const OF_PROVIDER: [&str; 7] = [
     "link_name",
     "secrets",
 ];
+/// The traits that are read.
 const TRAITS: [&str; 5] = ["daemonscaler", "exosuit", "link", "linkdef", "spreadscaler"];
 
-/// The traits of a component, read together.
+/// The parsed traits of a component.
 #[derive(Default)]
 pub(crate) struct Traits<'a> {
     scaler: Option<Scaler>,
@@ -42,6 +62,7 @@ pub(crate) struct Traits<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// Parses everything but the traits. `None` only if it is not a map.
     pub(crate) fn parse(at: &Value<'a>, application: &str, source: &Source) -> Option<Self> {
         let expected = "a map with name, type and properties";
         let map = at.map(expected, &["name", "properties", "traits", "type"])?;
@@ -67,6 +88,7 @@ impl<'a> Draft<'a> {
         Some(draft)
     }
 
+    /// Parses the properties, and checks the settings of a built-in provider.
     fn read_properties(&mut self, map: &Map, application: &str, source: &Source) -> Option<()> {
         let known: &[&str] = match self.kind {
             Some(Kind::Actor) => &OF_ACTOR,
@@ -92,6 +114,7 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
+    /// The given id, or that of application and name.
     fn read_id(&self, properties: &Map, application: &str) -> Option<Id> {
         if let Some(id) = properties.get("id") {
             return id.parsed(ID, |text| Id::parse(text).ok());
@@ -104,6 +127,7 @@ impl<'a> Draft<'a> {
         id
     }
 
+    /// The image. A provider's reference in an actor is a mistake of the type.
     fn read_image(&mut self, properties: &Map, source: &Source) -> Option<()> {
         if let Some(application) = properties.get("application") {
             let message = "expected image: components of other applications are not supported";
@@ -121,6 +145,7 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
+    /// Parses the traits, when all components are known.
     pub(crate) fn parse_traits(&self, drafts: &Drafts, source: &Source) -> Traits<'a> {
         let mut traits = Traits::default();
         for value in &self.traits {
@@ -153,6 +178,7 @@ impl<'a> Draft<'a> {
         self.at.refuse(Code::InvalidValue, message);
     }
 
+    /// Parses one trait.
     fn read_trait(
         &self,
         value: &Value<'a>,
@@ -190,6 +216,7 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
+    /// The trait `exosuit`. Most of its settings are for actors only.
     fn settings(&self, properties: &Value, source: &Source) -> Option<Settings> {
         match self.kind? {
             Kind::Actor => Settings::of_actor(properties, source),
@@ -197,6 +224,7 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The specification; `None` if a field that it needs was reported.
     pub(crate) fn into_actor(self, traits: Traits) -> Option<ActorSpec> {
         let scaler = traits.scaler.unwrap_or_default();
         let settings = traits.settings.unwrap_or_default();
@@ -217,6 +245,7 @@ impl<'a> Draft<'a> {
         })
     }
 
+    /// The specification; `None` if a field that it needs was reported.
     pub(crate) fn into_provider(self, traits: Traits) -> Option<ProviderSpec> {
         let scaler = traits.scaler.unwrap_or_default();
         let settings = traits.settings.unwrap_or_default();
@@ -245,6 +274,7 @@ pub(crate) fn name<'a>(value: &Value<'a>) -> Option<&'a str> {
     value.text(NAME)
 }
 
+/// Keeps the first of two traits, and reports the second.
 fn once<T>(slot: &mut Option<T>, at: &Value, parsed: Option<T>) {
     if slot.is_some() {
         let message = "expected one scaler and one trait exosuit at most in a component";

@@ -1,4 +1,14 @@
 //! Configuration: a list of named parts, or the free form of old manifests.
+//!
+//! ```text
+//! config:                          config:
+//!   - name: defaults                 key: value        one part, given
+//!     properties: {key: value}
+//!   - name: secrets-of-shop                            a part stored elsewhere
+//! ```
+//!
+//! Values are texts, numbers or booleans, and are kept as written: providers parse them by their
+//! own tables.
 
 use exosuit_core::ConfigurationName;
 
@@ -33,6 +43,7 @@ pub(crate) fn refuse_secrets(map: &Map) {
     }
 }
 
+/// One part of a list.
 fn part(part: &Value) -> Option<Part> {
     let map = part.map("a map with name and properties", &["name", "properties"])?;
     let name = map.require("name", NAME);

@@ -1,10 +1,15 @@
 //! Mistakes in a manifest, with their places.
+//!
+//! The texts are for people and may change. Programs use [`Code`], whose texts are stable, and the
+//! fields for line, column and path.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 /// The source of a text.
+///
+/// It never leads to a read: paths are only joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The name of the text in messages: `app.yaml`.
@@ -25,6 +30,16 @@ pub struct Place {
 }
 
 /// A mistake in a manifest. `Display` prints it on one line for people.
+///
+/// ```
+/// use exosuit_manifest::{Code, Severity, Source, parse};
+///
+/// let source = Source { file: "app.yaml".into(), directory: "/srv".into() };
+/// let mistakes = parse("apiVersion: core.oam.dev/v1beta1", &source).unwrap_err();
+/// let first = &mistakes[0];
+/// assert_eq!((first.severity, first.code), (Severity::Error, Code::Missing));
+/// assert_eq!((first.line, first.column), (1, 1));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Diagnostic {
     /// The file, as in [`Source::file`].
@@ -46,6 +61,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A diagnostic of this file.
     pub(crate) fn new(
         file: &str,
         place: Place,
@@ -86,6 +102,8 @@ impl fmt::Display for Diagnostic {
 }
 
 /// The severity of a mistake.
+///
+/// `parse` fails on errors only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

@@ -1,4 +1,12 @@
 //! `grants` in the trait `exosuit`: what WASI gives to an actor.
+//!
+//! | grant | checked for |
+//! |---|---|
+//! | `arguments` | zero bytes |
+//! | `environment` | zero bytes, and `=` in names; values are not quoted |
+//! | `directories` | at most 16, each with a host path and a guest path of its own |
+//!
+//! Whether a directory exists is checked by the host that runs the actor, not here.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +16,7 @@ use crate::model::{Access, Directory, Grants};
 use crate::value::{Map, Value};
 
 const FIELDS: [&str; 3] = ["arguments", "directories", "environment"];
-/// How many directories an actor may have. Each call opens all of them.
+/// The number of directories of an actor. Each call opens all of them.
 const MAX_DIRECTORIES: usize = 16;
 const ARGUMENT: &str = "a text without zero bytes";
 const VARIABLE: &str = "a name without = and zero bytes, and a value without zero bytes";
@@ -17,6 +25,7 @@ const HOST: &str = "the path of a directory, such as ./data";
 const GUEST: &str = "a path from the root without . and .., such as /data";
 const ACCESS: [(&str, Access); 2] = [("read", Access::Read), ("write", Access::Write)];
 
+/// The grants; `None` if it is not a map.
 pub(crate) fn parse(value: &Value, source: &Source) -> Option<Grants> {
     let map = value.map("a map of grants", &FIELDS)?;
     Some(Grants {
@@ -26,6 +35,7 @@ pub(crate) fn parse(value: &Value, source: &Source) -> Option<Grants> {
     })
 }
 
+/// The arguments of the command line.
 fn arguments(map: &Map) -> Vec<String> {
     let list = map.get("arguments");
     let list = list.map(|value| value.list("a list of texts"));
@@ -37,6 +47,7 @@ fn arguments(map: &Map) -> Vec<String> {
     list.iter().flatten().filter_map(argument).collect()
 }
 
+/// The environment variables.
 fn environment(map: &Map) -> BTreeMap<String, String> {
     let Some(value) = map.get("environment") else {
         return BTreeMap::new();
@@ -52,6 +63,7 @@ fn environment(map: &Map) -> BTreeMap<String, String> {
     variables
 }
 
+/// The directories. Two with the same name for the guest are a mistake.
 fn directories(map: &Map, source: &Source) -> Vec<Directory> {
     let list = map.get("directories");
     let list = list.map(|value| value.list("a list of directories"));
@@ -92,11 +104,13 @@ fn directory<'a>(value: &Value<'a>, source: &Source) -> Option<(Directory, Value
     Some((directory, guest_at?))
 }
 
+/// A path of the host, relative to the manifest.
 fn path(text: &str, source: &Source) -> Option<String> {
     let good = !text.is_empty() && !text.chars().any(char::is_control);
     good.then(|| resolve(text, source))
 }
 
+/// An absolute path without `.` and `..`.
 fn guest_path(text: &str) -> Option<String> {
     let names = text.strip_prefix('/')?;
     let name = |name: &str| !matches!(name, "" | "." | "..");

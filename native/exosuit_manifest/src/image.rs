@@ -8,6 +8,8 @@ use crate::diagnostic::{Code, Source};
 use crate::value::Value;
 
 /// The source of the code of an actor or a provider.
+///
+/// A manifest writes all of them as one text, see `exosuit_core::Reference`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "lowercase")]
 pub enum Image {
@@ -40,11 +42,22 @@ impl Image {
 }
 
 /// The contract of a built-in provider, for an old `linkdef` that does not name it: the oldest one.
+///
+/// `None` for a name that no built-in provider has.
+///
+/// ```
+/// use exosuit_manifest::builtin_contract;
+///
+/// let contract = builtin_contract("keyvalue").expect("a built-in provider");
+/// assert_eq!(contract.as_str(), "wasmcloud:keyvalue");
+/// assert!(builtin_contract("nonsense").is_none());
+/// ```
 pub fn builtin_contract(name: &str) -> Option<Contract> {
     Builtin::find(name)?.contracts().into_iter().next()
 }
 
-/// The path, relative to the directory of the manifest unless it is absolute.
+/// A path of the manifest as one of the host: joined to the manifest's directory, unless it is
+/// absolute. Nothing is read.
 pub(crate) fn resolve(text: &str, source: &Source) -> String {
     let path = text.strip_prefix("file://").unwrap_or(text);
     if path.starts_with('/') {

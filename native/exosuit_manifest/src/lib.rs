@@ -34,6 +34,36 @@
 //!
 //! Inside, `load` makes a bounded tree of nodes with positions. `value` walks through the tree and
 //! reports mistakes. Each of the other files parses one part of a manifest.
+//!
+//! # The steps
+//!
+//! | step | file | ends with |
+//! |---|---|---|
+//! | bytes to text | [`decode`] | an error at the first byte that is not UTF-8 |
+//! | text to a tree | `load`, `node` | a tree within bounds, or the reason why there is none |
+//! | tree to drafts | `application`, `component` | components with names, ids and images |
+//! | drafts to links | `link` | links between known components |
+//! | settings | `settings`, `scaler`, `grants`, `config`, `rollout` | values in their units |
+//! | hosts | `supported` | parts that hosts cannot run |
+//!
+//! Every step goes on after a mistake, as far as it makes sense, so that an author sees all of them
+//! at once. A manifest is good only if nothing was reported as an error.
+//!
+//! # What is bounded
+//!
+//! | what | by |
+//! |---|---|
+//! | the text | 1 MiB |
+//! | nesting | 64 levels |
+//! | values, with aliases written out | 200,000 |
+//! | listed mistakes | 100 errors and 100 warnings; the rest is counted |
+//! | quoted text in a message | 60 characters |
+//! | names that a misspelt one is compared with | 200 |
+//!
+//! # Who calls it
+//!
+//! `exosuit_nif` for `Exosuit.Manifest`, which starts and checks applications. It shows the
+//! diagnostics as they are.
 
 #![forbid(unsafe_code)]
 
@@ -81,6 +111,10 @@ use value::Value;
 /// let mistakes = decode(b"kind: \xff", &source).unwrap_err();
 /// assert!(mistakes[0].to_string().starts_with("app.yaml:1:7:"));
 /// ```
+///
+/// # Errors
+///
+/// One diagnostic of the kind `syntax`, with line and column of the byte.
 pub fn decode<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Vec<Diagnostic>> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
@@ -111,12 +145,19 @@ fn column(text: &[u8]) -> usize {
 ///
 /// An `Err` holds at least one error, and the warnings: a misspelt field is often the reason why
 /// another one is missing. They are in the order of their lines.
+///
+/// # Errors
+///
+/// All errors and warnings, in the order of their lines.
 pub fn parse(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
     parse_with(text, source, |_| Vec::new())
 }
 
 /// Parses a manifest for hosts with these Elixir modules, or with any. Parts that they do not
 /// support ([`Manifest::unsupported`]) are reported together with the mistakes.
+///
+/// `modules` are the names of the Elixir modules that the host offers as providers. `None` stands
+/// for the hosts of a lattice, which may offer any.
 pub fn parse_for(
     text: &str,
     source: &Source,
@@ -126,6 +167,22 @@ pub fn parse_for(
 }
 
 /// Parses the document of a manifest, without checking its fields.
+///
+/// It serializes to the values that the author wrote, without any defaults. Tools that read
+/// manifests as JSON use it.
+///
+/// # Errors
+///
+/// Mistakes of the YAML itself.
+///
+/// ```
+/// use exosuit_manifest::{Source, document};
+///
+/// let source = Source { file: "app.yaml".into(), directory: "/srv".into() };
+/// assert!(document("kind: Application", &source).is_ok());
+/// let mistakes = document("kind: [", &source).unwrap_err();
+/// assert_eq!(mistakes[0].code.as_str(), "syntax");
+/// ```
 pub fn document(text: &str, source: &Source) -> Result<Document, Vec<Diagnostic>> {
     let report = Report::new(source);
     let root = load_safely(text, &report);
@@ -134,6 +191,7 @@ pub fn document(text: &str, source: &Source) -> Result<Document, Vec<Diagnostic>
         .map(|(document, _)| document)
 }
 
+/// Parses, and adds the diagnostics of `unsupported` to the report.
 fn parse_with(
     text: &str,
     source: &Source,
@@ -149,6 +207,9 @@ fn parse_with(
 }
 
 /// Loads the YAML. If the scanner, which is not ours, panics on a text, the text is refused.
+///
+/// The report is behind a `RefCell`, whose state is valid after a panic: it is borrowed only while
+/// one diagnostic is added.
 fn load_safely(text: &str, report: &Report) -> Option<Rc<Node>> {
     let loaded = catch_unwind(AssertUnwindSafe(|| load::load(text, report)));
     loaded.unwrap_or_else(|_| report.unreadable())

@@ -1,4 +1,18 @@
 //! The traits `link` and `linkdef`, and links that exclude each other.
+//!
+//! | | `link` of wadm 0.21 | `linkdef` of wadm 0.6 |
+//! |---|---|---|
+//! | stands in | the component that calls | the actor |
+//! | target | a name, or a map with name and configuration | a name |
+//! | contract | `namespace` and `package` | that of the target |
+//! | name | `name`, `default` if absent | `link_name` of the target |
+//! | settings | for both ends | for the target, in `values` |
+//!
+//! A link from a provider calls a component, as HTTP servers do. A link from a provider to a
+//! provider is a mistake.
+//!
+//! Settings of built-in providers are checked here, because only here both ends are known. A
+//! setting without effect is a warning, or an error if safety depends on it.
 
 use std::collections::HashMap;
 
@@ -25,13 +39,15 @@ const TARGET: &str = "the name of a component of this manifest";
 const LINK_NAME: &str = "a link name of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
 const CONTRACT: &str = "namespace:package of A-Z, a-z, 0-9, _, - and .";
 
-/// A link, and the trait that it comes from.
+/// A link, and the properties of its trait, where mistakes are reported.
 pub(crate) struct ParsedLink<'a> {
     pub(crate) link: LinkSpec,
     pub(crate) at: Value<'a>,
 }
 
 /// Parses the properties of a trait `link`.
+///
+/// `None` if a part that it needs was reported.
 pub(crate) fn parse<'a>(
     properties: &Value<'a>,
     source: &Draft,
@@ -68,6 +84,8 @@ pub(crate) fn parse<'a>(
 }
 
 /// Parses the properties of an old trait `linkdef`.
+///
+/// `None` if a part that it needs was reported.
 pub(crate) fn parse_old<'a>(
     properties: &Value<'a>,
     source: &Draft,
@@ -107,6 +125,8 @@ pub(crate) fn parse_old<'a>(
 }
 
 /// Reports links that exclude each other: links of one key must cover different interfaces.
+///
+/// The cost is linear in the links and their interfaces.
 pub(crate) fn check_conflicts(links: &[ParsedLink]) {
     let mut seen: HashMap<_, Covered> = HashMap::new();
     for ParsedLink { link, at } in links {
@@ -117,10 +137,12 @@ pub(crate) fn check_conflicts(links: &[ParsedLink]) {
     }
 }
 
-/// The interfaces that the links of one key cover, and by which link.
+/// The interfaces that the links of one key cover, each with its link.
 #[derive(Default)]
 struct Covered<'l> {
+    /// The first link of the key.
     anything: Option<&'l LinkSpec>,
+    /// The first link without interfaces, which covers all of them.
     everything: Option<&'l LinkSpec>,
     interfaces: HashMap<&'l str, &'l LinkSpec>,
 }
@@ -143,6 +165,7 @@ impl<'l> Covered<'l> {
     }
 }
 
+/// The message about two links that exclude each other.
 fn conflict(link: &LinkSpec, other: &LinkSpec) -> String {
     let LinkSpec {
         source,
@@ -158,6 +181,7 @@ fn conflict(link: &LinkSpec, other: &LinkSpec) -> String {
     )
 }
 
+/// The contract of `namespace` and `package`.
 fn contract(map: &Map) -> Option<Contract> {
     let namespace = map.require("namespace", "the namespace of the interfaces, such as wasi");
     let package = map.require("package", "the package of the interfaces, such as keyvalue");
@@ -168,6 +192,7 @@ fn contract(map: &Map) -> Option<Contract> {
     Contract::of(namespace?, package?).ok()
 }
 
+/// One half of a contract.
 fn part<'a>(value: &Value<'a>, is_good: impl FnOnce(&str) -> bool) -> Option<&'a str> {
     let expected = "a name of A-Z, a-z, 0-9, _, - and .";
     let text = value.text(expected)?;
@@ -178,6 +203,7 @@ fn part<'a>(value: &Value<'a>, is_good: impl FnOnce(&str) -> bool) -> Option<&'a
     None
 }
 
+/// The interfaces that the link covers. Empty means all.
 fn interfaces(map: &Map) -> Vec<String> {
     let list = map.get("interfaces");
     let list = list.map(|list| list.list("a list of interfaces, such as [store, atomics]"));
@@ -210,6 +236,7 @@ fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configured) {
     }
 }
 
+/// The configuration of one end, from its new field or its old one.
 fn config_of_end(fields: Option<&Map>, old: Option<Value>) -> Configured {
     let new = fields.and_then(|fields| {
         refuse_secrets(fields);
@@ -222,6 +249,7 @@ fn config_of_end(fields: Option<&Map>, old: Option<Value>) -> Configured {
     config::parse(new.or(old).as_ref())
 }
 
+/// The component of this name.
 fn target<'d, 'a>(name: &Value, drafts: &'d Drafts<'a>) -> Option<&'d Draft<'a>> {
     let text = name.text(TARGET)?;
     let target = drafts.find(text);
@@ -233,6 +261,7 @@ fn target<'d, 'a>(name: &Value, drafts: &'d Drafts<'a>) -> Option<&'d Draft<'a>>
     target
 }
 
+/// Reports a link between two providers.
 fn check_direction(map: &Map, source: &Draft, target: &Draft) {
     if (source.kind, target.kind) == (Some(Kind::Provider), Some(Kind::Provider)) {
         let message = "a link from a capability calls a component, but the target is a capability";
@@ -271,6 +300,7 @@ pub(crate) fn report_unused(at: &Value, checked: Result<Vec<String>, Error>) {
     }
 }
 
+/// The contract of a provider: as it says itself, or the oldest of a built-in one.
 fn contract_of(target: &Draft) -> Option<Contract> {
     let builtin = || match &target.image {
         Some(Image::Builtin(name)) => builtin_contract(name),

@@ -2,6 +2,21 @@
 //!
 //! An alias shares the node of its anchor, so it costs no memory. Its size counts as if it were
 //! written out, which bounds the work of parsing the tree.
+//!
+//! # Why the parser's own tree is not used
+//!
+//! The scanner of the library gives events with positions. A tree that is built from them here has
+//! three properties that a general one lacks: each node has the place of its key, duplicate keys
+//! are mistakes, and the work of reading it is bounded before it begins.
+//!
+//! A thousand aliases of a list of a thousand items are a million values for a reader, and two
+//! thousand nodes in memory. `count` adds the size of the anchor at each alias, so such a text is
+//! refused while it is loaded.
+//!
+//! # What is refused
+//!
+//! Tags other than `!!str` and the default ones, merge keys (`<<`), keys that are not plain names,
+//! and a second document.
 
 use std::collections::HashMap;
 use std::collections::btree_map::Entry as Slot;
@@ -14,11 +29,12 @@ use crate::node::{Content, Entries, Entry, Kind, Node, Scalar, Spot, quote};
 use crate::report::{Report, start};
 use crate::value::join;
 
-/// Manifests are a few KiB; wadm's store takes 1 MiB.
+/// The largest text. Manifests have a few KiB; the store of wadm takes 1 MiB.
 const MAX_BYTES: usize = 1 << 20;
-/// A manifest's deepest field lies at 12.
+/// The deepest nesting. The deepest field of a manifest is at level 12.
 const MAX_DEPTH: usize = 64;
-/// A manifest of 10 000 actors stays below this.
+/// The largest number of values, with aliases written out. A manifest of 10,000 actors stays below
+/// it.
 const MAX_SIZE: usize = 200_000;
 
 /// The document. `None` if it cannot be loaded. All mistakes are reported.
@@ -46,22 +62,29 @@ pub(crate) fn load(text: &str, report: &Report) -> Option<Rc<Node>> {
     })
 }
 
+/// Builds the tree from the events of the scanner.
 struct Loader<'r> {
     report: &'r Report<'r>,
+    /// The lists and maps that are not complete, the outermost first.
     open: Vec<Open>,
+    /// Complete nodes by the number of their anchor.
     anchors: HashMap<usize, Rc<Node>>,
+    /// The values so far, with aliases written out.
     size: usize,
     root: Option<Rc<Node>>,
+    /// Whether a second document begins: it is not read.
     ended: bool,
 }
 
 /// A list or a map that is not complete yet.
 struct Open {
     spot: Spot,
+    /// The number of its anchor; 0 without one.
     anchor: usize,
     children: Children,
 }
 
+/// The children so far.
 enum Children {
     List(Vec<Rc<Node>>),
     /// With the key whose value comes next.
@@ -118,6 +141,7 @@ impl<'r> Loader<'r> {
         self.ended = true;
     }
 
+    /// Begins a list or a map.
     fn begin(&mut self, children: Children, spot: Spot, anchor: usize) -> Option<()> {
         self.open.push(Open {
             spot,
@@ -127,6 +151,7 @@ impl<'r> Loader<'r> {
         self.check_depth(self.open.len(), spot)
     }
 
+    /// Completes the innermost list or map, and attaches it.
     fn end(&mut self) -> Option<()> {
         let Open {
             spot,
@@ -140,6 +165,8 @@ impl<'r> Loader<'r> {
         self.add(content, spot, anchor)
     }
 
+    /// Attaches the node of an anchor. An alias within its own anchor is refused, since the anchor
+    /// is not complete.
     fn alias(&mut self, anchor: usize, spot: Spot) -> Option<()> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
             let message = "expected an alias to stand behind the end of its anchor";
@@ -150,7 +177,7 @@ impl<'r> Loader<'r> {
         self.attach(node, spot)
     }
 
-    /// Handles an event. `None` ends the loading.
+    /// Makes a node, counts it, notes its anchor, and attaches it.
     fn add(&mut self, content: Content, spot: Spot, anchor: usize) -> Option<()> {
         let node = Rc::new(Node::new(content, spot));
         self.count(node.own_size(), spot)?;
@@ -187,6 +214,7 @@ impl<'r> Loader<'r> {
         Some(())
     }
 
+    /// Refuses a key that is not a name.
     fn refuse_key(&mut self, node: &Node, spot: Spot) -> Option<()> {
         let message = match &node.content {
             Content::Scalar(scalar) if scalar.text == "<<" => {
@@ -197,11 +225,13 @@ impl<'r> Loader<'r> {
         self.refuse(Code::Syntax, message, Some(node.describe()), spot)
     }
 
+    /// Reports a key that occurs twice. The first one counts.
     fn duplicate(&self, key: &str, first: Spot, spot: Spot) {
         let message = format!("expected each key once; line {} has it already", first.line);
         self.say(Code::Duplicate, message, Some(quote(key)), spot);
     }
 
+    /// A scalar with its type: text if it is quoted or tagged so.
     fn scalar(&self, text: String, style: ScalarStyle, tag: Option<&Tag>, spot: Spot) -> Scalar {
         let text_by_tag = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
         if !text_by_tag {
@@ -215,6 +245,7 @@ impl<'r> Loader<'r> {
         Scalar { text, kind }
     }
 
+    /// Reports a tag other than the default one of its type.
     fn check_tag(&self, tag: Option<&Tag>, allowed: &str, spot: Spot) {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema() || tag.suffix != allowed) {
             let found = Some(quote(&tag.to_string()));
@@ -222,6 +253,7 @@ impl<'r> Loader<'r> {
         }
     }
 
+    /// Refuses a nesting that is too deep.
     fn check_depth(&self, depth: usize, spot: Spot) -> Option<()> {
         if depth <= MAX_DEPTH {
             return Some(());
@@ -230,6 +262,7 @@ impl<'r> Loader<'r> {
         self.refuse(Code::TooLarge, message, None, spot)
     }
 
+    /// Adds to the size, and refuses one that is too large.
     fn count(&mut self, size: usize, spot: Spot) -> Option<()> {
         self.size = self.size.saturating_add(size);
         if self.size <= MAX_SIZE {
@@ -239,11 +272,13 @@ impl<'r> Loader<'r> {
         self.refuse(Code::TooLarge, message, None, spot)
     }
 
+    /// Reports an error of the scanner.
     fn unreadable<T>(&self, error: &saphyr_parser::ScanError) -> Option<T> {
         let message = format!("expected YAML: {}", error.info());
         self.refuse(Code::Syntax, message, None, spot(error.marker()))
     }
 
+    /// Reports an error that ends the loading.
     fn refuse<T>(
         &self,
         code: Code,
@@ -255,6 +290,7 @@ impl<'r> Loader<'r> {
         None
     }
 
+    /// Reports an error at this position.
     fn say(&self, code: Code, message: impl Into<String>, found: Option<String>, spot: Spot) {
         let place = spot.place(self.path());
         self.report.error(place, code, message, found);
@@ -274,6 +310,7 @@ impl<'r> Loader<'r> {
     }
 }
 
+/// A position of the scanner, with columns from 1.
 fn spot(marker: &Marker) -> Spot {
     Spot {
         line: marker.line(),
@@ -281,6 +318,7 @@ fn spot(marker: &Marker) -> Spot {
     }
 }
 
+/// The text of a key, if it can be one.
 fn key_text(node: &Node) -> Option<String> {
     match &node.content {
         Content::Scalar(scalar) if scalar.kind != Kind::Null && scalar.text != "<<" => {

@@ -2,6 +2,11 @@
 //!
 //! Everything serializes to maps, lists, texts, numbers and null. An enum with data is a map with a
 //! `kind`.
+//!
+//! Ids, contracts and names are parsed types, so nothing behind this model checks them again.
+//! Fields that an author left out are `None`: the host fills in its defaults, which may differ
+//! between hosts. Each part has its [`Place`], so that a later step can report a mistake at the
+//! right line.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -24,6 +29,8 @@ pub struct Parsed {
 }
 
 /// An application: actors, providers and links.
+///
+/// The lists are in the order of the text. Ids are unique among actors and providers together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     /// The file that it came from, as messages call it.
@@ -49,6 +56,8 @@ pub struct Manifest {
 }
 
 /// How a new version rolls out over the hosts. The host has defaults for absent fields.
+///
+/// A version has failed if the deadline passes before it runs on all hosts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Rollout {
     /// `exosuit.max_unavailable`: how many hosts update at a time.
@@ -69,6 +78,8 @@ pub(crate) struct Configured {
 }
 
 /// One part of a configuration.
+///
+/// A stored part is looked up when the application starts, and again when it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "lowercase")]
 pub enum Part {
@@ -84,6 +95,8 @@ pub enum Part {
 }
 
 impl Configured {
+    /// The configuration of these parts. Without a stored part, the list is dropped, as `values`
+    /// says everything.
     pub(crate) fn of(parts: Vec<Part>) -> Self {
         let given = parts.iter().filter_map(|part| match part {
             Part::Given(values) => Some(values.clone()),
@@ -101,6 +114,8 @@ impl Configured {
 }
 
 /// An actor of the application.
+///
+/// A manifest of wadm has one image, one scaler and any number of links per component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ActorSpec {
     /// Its name in the manifest.
@@ -134,6 +149,9 @@ pub struct ActorSpec {
 }
 
 /// A provider of the application.
+///
+/// Its image names a built-in provider, an Elixir module, or a file or reference that hosts do not
+/// support yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProviderSpec {
     /// Its name in the manifest.
@@ -170,6 +188,9 @@ pub struct ProviderSpec {
 }
 
 /// A link of the application.
+///
+/// Both ends are components of the manifest. Two links with one key must cover different
+/// interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkSpec {
     /// The id of the end that calls.
@@ -199,7 +220,7 @@ pub struct LinkSpec {
 }
 
 impl LinkSpec {
-    /// The key of the link.
+    /// The key by which links are put and deleted.
     pub fn key(&self) -> LinkKey {
         LinkKey {
             source: self.source.clone(),
@@ -213,7 +234,7 @@ impl LinkSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScalerKind {
-    /// So many in all, over the hosts that match, by weight.
+    /// This number of instances in all, spread over the matching hosts by weight.
     #[default]
     Spread,
     /// This number on each matching host.
@@ -221,6 +242,8 @@ pub enum ScalerKind {
 }
 
 /// Some of the hosts, and their share of the instances.
+///
+/// With several spreads, each gets its part of the instances by its weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spread {
     /// Its name.
@@ -249,6 +272,8 @@ pub struct ActorSettings {
 }
 
 /// Limits of an actor. The host has defaults for absent fields.
+///
+/// Sizes are in bytes and times in milliseconds, whatever unit the manifest uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ActorLimits {
     /// Bytes of linear memory of an instance.
@@ -257,12 +282,13 @@ pub struct ActorLimits {
     pub table: Option<u32>,
     /// Calls that wait while `max_instances` run.
     pub queue: Option<u32>,
-    /// Lines that it may log in a second.
+    /// The lines that it may log in a second.
     pub log: Option<u32>,
     /// Milliseconds that a call may take at the longest, whatever its caller says.
     #[serde(rename = "deadline")]
     pub deadline_ms: Option<u64>,
-    /// Milliseconds without a call after which an instance ends that holds resources of a caller.
+    /// The milliseconds without a call after which an instance that holds resources of a caller
+    /// ends.
     #[serde(rename = "resource_idle")]
     pub resource_idle_ms: Option<u64>,
 }
@@ -271,21 +297,23 @@ pub struct ActorLimits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum InstancePolicy {
-    /// One call.
+    /// An instance serves one call.
     #[default]
     Ephemeral,
-    /// Many calls, one after the other. What is not given is the host's default.
+    /// An instance serves many calls, one after the other. Its memory lives on between them.
     Warm {
-        /// How many are kept.
+        /// The number of instances that are kept.
         pool: Option<u32>,
-        /// After how many calls one is thrown away.
+        /// The number of calls after which an instance is dropped.
         calls: Option<u32>,
-        /// After how long without a call one is thrown away.
+        /// The milliseconds without a call after which an instance is dropped.
         idle_ms: Option<u64>,
     },
 }
 
 /// Where a call runs.
+///
+/// Only `auto` is supported by hosts today, see [`Manifest::unsupported`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Execution {
@@ -298,12 +326,12 @@ pub enum Execution {
     Async,
 }
 
-/// The parts of a host that WASI gives to an actor. It has nothing that is not named here.
+/// What WASI gives to an actor. It has nothing that is not named here.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Grants {
-    /// Its command line, behind the name of the program.
+    /// The arguments of its command line, after the program's name.
     pub arguments: Vec<String>,
-    /// Its environment.
+    /// Its environment variables. `Debug` shows the names only, as values may be secrets.
     pub environment: BTreeMap<String, String>,
     /// Directories of the host.
     pub directories: Vec<Directory>,
@@ -342,10 +370,12 @@ impl fmt::Debug for Grants {
     }
 }
 
+/// Serializes a parsed name as its text.
 fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
+/// Serializes a parsed name, or null.
 #[expect(clippy::ref_option, reason = "the signature is serde's")]
 fn optional_text<S: Serializer>(
     value: &Option<impl Display>,
@@ -357,6 +387,7 @@ fn optional_text<S: Serializer>(
     }
 }
 
+/// Serializes a contract whole and in its two parts.
 fn contract<S: Serializer>(contract: &Contract, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(3))?;
     map.serialize_entry("contract", contract.as_str())?;

@@ -1,13 +1,16 @@
 //! The tree of a YAML document: scalars, lists and maps, each with its position.
+//!
+//! Nodes are shared by aliases (`Rc`), and never change. Size and height are computed when a node
+//! is made, from those of its children, so both are known in constant time.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::diagnostic::Place;
 
-/// Messages cut longer texts.
+/// The characters of a text that a message quotes.
 const MAX_QUOTED: usize = 60;
-/// So many bytes of text count as one node.
+/// The bytes of text that count as one value.
 const HEAVY: usize = 64;
 
 /// A position in the text, both from 1.
@@ -18,6 +21,7 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
+    /// The position as the place of a diagnostic.
     pub(crate) fn place(self, path: String) -> Place {
         Place {
             line: self.line,
@@ -27,6 +31,7 @@ impl Spot {
     }
 }
 
+/// A node of the tree, with everything that its aliases stand for.
 #[derive(Debug)]
 pub(crate) struct Node {
     /// The position of the key.
@@ -37,6 +42,7 @@ pub(crate) struct Node {
     pub(crate) height: usize,
 }
 
+/// The content of a node.
 #[derive(Debug)]
 pub(crate) enum Content {
     Scalar(Scalar),
@@ -47,6 +53,7 @@ pub(crate) enum Content {
 /// The entries of a map by key. YAML gives their order no meaning.
 pub(crate) type Entries = BTreeMap<String, Entry>;
 
+/// One entry of a map: the position of its key, and its value.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The position of the key.
@@ -54,6 +61,7 @@ pub(crate) struct Entry {
     pub(crate) node: Rc<Node>,
 }
 
+/// A text with its type.
 #[derive(Debug, Clone)]
 pub(crate) struct Scalar {
     /// The text without quotes.
@@ -93,6 +101,7 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
     text.parse().ok()
 }
 
+/// The number of digits in this radix.
 fn unsigned(digits: &str, radix: u32) -> Option<i128> {
     // from_str_radix takes a sign, which YAML does not allow behind the prefix.
     let signed = digits.starts_with(['+', '-']);
@@ -101,12 +110,14 @@ fn unsigned(digits: &str, radix: u32) -> Option<i128> {
         .flatten()
 }
 
+/// Whether a text is a decimal number, with fraction or exponent.
 fn is_decimal(text: &str) -> bool {
     let number = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
     text.chars().all(number) && text.parse::<f64>().is_ok()
 }
 
 impl Node {
+    /// A node, with size and height of its content.
     pub(crate) fn new(content: Content, spot: Spot) -> Self {
         let (size, height) = match &content {
             Content::Scalar(scalar) => (weight(&scalar.text), 0),
@@ -133,11 +144,12 @@ impl Node {
         }
     }
 
+    /// Whether it has no value. Such a field counts as absent.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.kind == Kind::Null)
     }
 
-    /// The node, for a message.
+    /// The node as a message quotes it: "a list", "a map", "nothing", or the text.
     pub(crate) fn describe(&self) -> String {
         match &self.content {
             Content::List(_) => "a list".to_owned(),
@@ -156,6 +168,7 @@ fn weight(text: &str) -> usize {
     1 + text.len() / HEAVY
 }
 
+/// The size and the height of a list or a map.
 fn extent<'a>(children: impl Iterator<Item = (usize, &'a Rc<Node>)>) -> (usize, usize) {
     children.fold((1, 1), |(size, height), (key, child)| {
         let size = size.saturating_add(key).saturating_add(child.size);
@@ -168,6 +181,7 @@ pub(crate) fn quote(text: &str) -> String {
     format!("{:?}", cut(text))
 }
 
+/// The first characters of a text.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),

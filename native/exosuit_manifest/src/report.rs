@@ -1,27 +1,36 @@
 //! Collects the mistakes while a manifest is parsed.
+//!
+//! Errors and warnings are counted apart, so that a hundred warnings cannot hide an error. They are
+//! listed in the order of lines, not in that of their discovery, because links are parsed after all
+//! components.
 
 use std::cell::RefCell;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Severity, Source};
 
-/// How many mistakes of one severity are listed. Nobody reads more, and a hostile text could cause
-/// a million.
+/// The number of listed mistakes of each severity. Nobody reads more, and a hostile text could
+/// cause a million.
 const MAX_LISTED: usize = 100;
 
 /// Collects diagnostics. All parsers share it, so it has interior mutability.
 pub(crate) struct Report<'a> {
     source: &'a Source,
+    /// Mistakes that refuse the manifest.
     errors: RefCell<Listed>,
+    /// Mistakes that do not.
     warnings: RefCell<Listed>,
 }
 
+/// Mistakes of one severity.
 #[derive(Default)]
 struct Listed {
     list: Vec<Diagnostic>,
+    /// The number of further ones.
     left_out: usize,
 }
 
 impl<'a> Report<'a> {
+    /// Nothing was reported.
     pub(crate) fn new(source: &'a Source) -> Self {
         Self {
             source,
@@ -30,6 +39,7 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Adds an error.
     pub(crate) fn error(
         &self,
         place: Place,
@@ -42,6 +52,7 @@ impl<'a> Report<'a> {
         (self.errors.borrow_mut()).push(Diagnostic::new(file, place, kind, message, found));
     }
 
+    /// Adds diagnostics of either severity.
     pub(crate) fn extend(&self, diagnostics: Vec<Diagnostic>) {
         for diagnostic in diagnostics {
             let listed = match diagnostic.severity {
@@ -52,6 +63,7 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Adds a warning.
     pub(crate) fn warning(&self, place: Place, code: Code, message: impl Into<String>) {
         let kind = (Severity::Warning, code);
         let file = &self.source.file;
@@ -71,6 +83,8 @@ impl<'a> Report<'a> {
     }
 
     /// The manifest, if there are no errors.
+    /// The result, if there are no errors, with the warnings. Otherwise all of them, in the order
+    /// of lines.
     pub(crate) fn finish<T>(
         self,
         parsed: Option<T>,
@@ -85,6 +99,7 @@ impl<'a> Report<'a> {
 }
 
 impl Listed {
+    /// Lists a mistake, or counts it.
     fn push(&mut self, diagnostic: Diagnostic) {
         if self.list.len() < MAX_LISTED {
             self.list.push(diagnostic);
@@ -93,6 +108,7 @@ impl Listed {
         }
     }
 
+    /// The list, with a last entry that says how many were left out.
     fn finish(self) -> Vec<Diagnostic> {
         let mut list = sorted(self.list);
         if let (Some(last), 1..) = (list.last(), self.left_out) {
@@ -117,6 +133,7 @@ pub(crate) fn start() -> Place {
     }
 }
 
+/// In the order of lines and columns.
 fn sorted(list: impl IntoIterator<Item = Diagnostic>) -> Vec<Diagnostic> {
     let mut list: Vec<_> = list.into_iter().collect();
     list.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));

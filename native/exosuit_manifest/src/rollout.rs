@@ -9,13 +9,15 @@ use crate::model::Rollout;
 use crate::node::integer;
 use crate::value::Value;
 
-/// The prefix of Exosuit's annotations.
+/// The prefix of Exosuit's annotations. Unknown ones with it are warned about.
 const PREFIX: &str = "exosuit.";
+/// How many hosts may update at a time.
 const MAX_UNAVAILABLE: &str = "exosuit.max_unavailable";
+/// The time in which a version must run everywhere.
 const PROGRESS_DEADLINE: &str = "exosuit.progress_deadline";
 const KNOWN: [&str; 2] = [MAX_UNAVAILABLE, PROGRESS_DEADLINE];
 
-/// How many hosts may update at the same time.
+/// The bounds of that number of hosts.
 const HOSTS: Bound = Bound::new("max_unavailable", 1..=1_000, "a number of hosts");
 const DEADLINE: &str = "a duration from 1s to 1day, as in 90s or 5m";
 const SECOND: u64 = 1_000;
@@ -46,6 +48,7 @@ fn hosts(value: &Value) -> Option<u32> {
     })
 }
 
+/// A duration between a second and a day.
 fn deadline(value: &Value) -> Option<u64> {
     value.measured(DEADLINE, |text| {
         milliseconds(text).filter(|it| (SECOND..=DAY).contains(it))

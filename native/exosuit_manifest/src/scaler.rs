@@ -1,4 +1,11 @@
 //! The traits `spreadscaler` and `daemonscaler`.
+//!
+//! | field | `spreadscaler` | `daemonscaler` |
+//! |---|---|---|
+//! | `instances` (or `replicas`) | in all | on each matching host |
+//! | `spread` | where, by weight | where |
+//!
+//! wadm 0.6 says `replicas`. Both names at once are a mistake.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -8,9 +15,10 @@ use exosuit_core::Bound;
 use crate::model::{ScalerKind, Spread};
 use crate::value::Value;
 
-/// The default of wadm.
+/// The weight of a spread that does not give one, as in wadm.
 const DEFAULT_WEIGHT: u32 = 100;
 
+/// A parsed scaler. Without the trait, it is the default: a spread scaler without numbers.
 #[derive(Default)]
 pub(crate) struct Scaler {
     pub(crate) kind: ScalerKind,
@@ -19,6 +27,7 @@ pub(crate) struct Scaler {
 }
 
 impl Scaler {
+    /// Parses the properties of a scaler of this kind.
     pub(crate) fn parse(kind: ScalerKind, properties: &Value) -> Option<Self> {
         let known = ["instances", "replicas", "spread"];
         let map = properties.map("a map with instances", &known)?;
@@ -35,6 +44,7 @@ impl Scaler {
     }
 }
 
+/// One entry of `spread`. It needs a name.
 fn parse_spread(spread: &Value) -> Option<Spread> {
     let expected = "a map with name, requirements and weight";
     let map = spread.map(expected, &["name", "requirements", "weight"])?;

@@ -1,4 +1,15 @@
 //! The trait `exosuit`: settings for Exosuit only. wadm ignores it.
+//!
+//! | setting | form | actor | provider |
+//! |---|---|---|---|
+//! | `annotations` | a map | yes | yes |
+//! | `singleton` | a boolean | yes | yes |
+//! | `limits` | sizes, numbers, durations | yes | |
+//! | `instances` | `ephemeral`, `warm`, or `warm: {…}` | yes | |
+//! | `execution` | `auto`, `inline` or `async` | yes | |
+//! | `grants` | see `grants` | yes | |
+//!
+//! A setting with a mistake becomes the default, so that the rest is checked.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +44,7 @@ const EXECUTIONS: [(&str, Execution); 3] = [
     ("async", Execution::Async),
 ];
 
+/// The parsed trait.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) annotations: BTreeMap<String, String>,
@@ -41,6 +53,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The settings of an actor.
     pub(crate) fn of_actor(properties: &Value, source: &Source) -> Option<Self> {
         let map = properties.map(EXPECTED, &FIELDS)?;
         let actor = ActorSettings {
@@ -57,6 +70,7 @@ impl Settings {
         })
     }
 
+    /// The settings of a provider.
     pub(crate) fn of_provider(properties: &Value) -> Option<Self> {
         let map = properties.map(EXPECTED, &["annotations", "singleton"])?;
         Some(Self {
@@ -77,6 +91,7 @@ fn annotations(map: &Map) -> BTreeMap<String, String> {
     annotations.map_or_else(BTreeMap::new, |value| value.texts("a map of annotations"))
 }
 
+/// The limits, in bytes and milliseconds.
 fn limits(value: &Value) -> Option<ActorLimits> {
     let map = value.map("a map of limits", &LIMITS)?;
     let number = |key, bound| map.get(key)?.number(bound);

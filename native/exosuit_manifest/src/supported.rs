@@ -1,4 +1,8 @@
 //! Parts of a manifest that hosts do not support.
+//!
+//! A manifest may be good and still not run on these hosts: a provider from a file, a module that
+//! the host does not have, an image in a registry. Such parts are errors of
+//! the kind `not_here`, so that a tool can tell them from mistakes of the author.
 
 use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Builtin, hint};
@@ -22,6 +26,24 @@ impl Manifest {
     ///
     /// Labels are not checked: placement reports instances without a matching host, on one host as
     /// on many.
+    ///
+    /// ```
+    /// use exosuit_manifest::{Source, parse};
+    ///
+    /// let text = "
+    /// apiVersion: core.oam.dev/v1beta1
+    /// kind: Application
+    /// metadata: {name: hello}
+    /// spec:
+    ///   components:
+    ///     - {name: clock, type: capability, properties: {image: 'exosuit+module://MyApp.Clock'}}
+    /// ";
+    /// let source = Source { file: "app.yaml".into(), directory: "/srv".into() };
+    /// let manifest = parse(text, &source).expect("no mistakes").manifest;
+    /// // Some host of a lattice may have the module, but a host without modules has not.
+    /// assert!(manifest.unsupported(None).is_empty());
+    /// assert_eq!(manifest.unsupported(Some(&[])).len(), 1);
+    /// ```
     pub fn unsupported(&self, modules: Option<&[&str]>) -> Vec<Diagnostic> {
         let host = Host { modules };
         let mut refusals: Vec<_> = (self.of_components())
@@ -35,6 +57,7 @@ impl Manifest {
             .collect()
     }
 
+    /// The refusals of actors.
     fn of_components(&self) -> impl Iterator<Item = Refusal> {
         self.components.iter().flat_map(move |actor| {
             let image = reference(&actor.image, &actor.image_place);
@@ -42,6 +65,7 @@ impl Manifest {
         })
     }
 
+    /// The refusals of providers.
     fn of_providers(&self, host: &Host) -> impl Iterator<Item = Refusal> {
         (self.providers.iter())
             .filter_map(move |provider| host.lacks_provider(&provider.image, &provider.image_place))
@@ -49,6 +73,7 @@ impl Manifest {
 }
 
 impl Host<'_> {
+    /// Why a host cannot run a provider of this image.
     fn lacks_provider(&self, image: &Image, place: &Place) -> Option<Refusal> {
         let (what, name, known) = match image {
             Image::Builtin(name) => {
@@ -98,6 +123,7 @@ fn not_yet(actor: &ActorSpec) -> Option<Refusal> {
     Some((place.clone(), message.to_owned(), None))
 }
 
+/// Refuses an image in a registry.
 fn reference(image: &Image, place: &Place) -> Option<Refusal> {
     let Image::Oci(image) = image else {
         return None;

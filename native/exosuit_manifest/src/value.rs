@@ -2,6 +2,20 @@
 //!
 //! A function that returns `None` or an empty collection has reported the reason, unless the field
 //! is absent.
+//!
+//! | function | accepts | for |
+//! |---|---|---|
+//! | `text` | text | names, references |
+//! | `written` | text, numbers, booleans | settings of providers |
+//! | `parsed` | text that a parser accepts | ids, contracts |
+//! | `measured` | text or numbers that a parser accepts | sizes, durations |
+//! | `number` | numbers within a bound | counts |
+//! | `flag` | booleans | switches |
+//! | `choice` | one of a few words | kinds |
+//! | `list`, `map`, `texts` | lists and maps | structure |
+//!
+//! Each takes the words for what is expected, so that all messages have one form: `app.yaml:9:11:
+//! spec.…: expected X, found Y`.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +25,15 @@ use crate::diagnostic::{Code, Place};
 use crate::node::{Content, Entries, Kind, Node, Scalar, integer};
 use crate::report::Report;
 
-/// Paths cut longer keys.
+/// The characters of a key in a path.
 const MAX_KEY: usize = 64;
-/// How many names of a manifest are compared with a misspelt one.
+/// The number of names that a misspelt one is compared with.
 const MAX_CANDIDATES: usize = 200;
 
 /// A node, its path, and the report.
+///
+/// It is cheap to clone, apart from its path. Paths are built on the way down, as nearly every
+/// field is visited once.
 #[derive(Clone)]
 pub(crate) struct Value<'a> {
     node: &'a Node,
@@ -25,32 +42,37 @@ pub(crate) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The whole document.
     pub(crate) fn root(node: &'a Node, report: &'a Report<'a>) -> Self {
         let path = String::new();
         Self { node, path, report }
     }
 
+    /// The position and the path, for later messages.
     pub(crate) fn place(&self) -> Place {
         self.node.spot.place(self.path.clone())
     }
 
-    /// Reports what would be right here, together with the text here.
+    /// Reports a mistake here: what is expected, and the text here.
     pub(crate) fn error(&self, code: Code, message: impl Into<String>) {
         let found = Some(self.node.describe());
         self.report.error(self.place(), code, message, found);
     }
 
-    /// Reports what would be right here, without the text here.
+    /// Reports a mistake here without quoting the text, which may be long or secret.
     pub(crate) fn refuse(&self, code: Code, message: impl Into<String>) {
         self.report.error(self.place(), code, message, None);
     }
 
+    /// Reports another type than the expected one.
     fn wrong_type<T>(&self, expected: &str) -> Option<T> {
         self.error(Code::WrongType, format!("expected {expected}"));
         None
     }
 
     /// `; did you mean "image"?`, or an empty text.
+    ///
+    /// Comparing names costs time, so nothing is suggested once the report is full.
     pub(crate) fn hint<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> String {
         if self.report.is_full() {
             return String::new();
@@ -58,14 +80,17 @@ impl<'a> Value<'a> {
         hint(name, names.take(MAX_CANDIDATES))
     }
 
+    /// Whether it is a list.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.node.content, Content::List(_))
     }
 
+    /// Whether it is a map.
     pub(crate) fn is_map(&self) -> bool {
         matches!(self.node.content, Content::Map(_))
     }
 
+    /// The scalar, if it is one with a value.
     fn scalar(&self) -> Option<&'a Scalar> {
         match &self.node.content {
             Content::Scalar(scalar) if scalar.kind != Kind::Null => Some(scalar),
@@ -73,7 +98,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A text. A number or a boolean is a mistake.
+    /// A text. A number or a boolean is a mistake: an author who forgot the quotes would get
+    /// another text, such as `1.1` for `1.10`.
     pub(crate) fn text(&self, expected: &str) -> Option<&'a str> {
         match self.scalar() {
             Some(scalar) if scalar.kind == Kind::Text => Some(&scalar.text),
@@ -143,7 +169,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// One of a few words.
+    /// The meaning of one of a few words. A misspelt one gets a suggestion.
     pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let expected = alternatives(&words);
@@ -159,6 +185,7 @@ impl<'a> Value<'a> {
         choice.map(|(_, meaning)| *meaning)
     }
 
+    /// The items of a list, each with its own path. Empty after a mistake.
     pub(crate) fn list(&self, expected: &str) -> Vec<Self> {
         let Content::List(list) = &self.node.content else {
             return self.wrong_type(expected).unwrap_or_default();
@@ -199,6 +226,7 @@ impl<'a> Value<'a> {
             .collect()
     }
 
+    /// The entries of a map.
     fn entries(&self, expected: &str) -> Option<&'a Entries> {
         match &self.node.content {
             Content::Map(entries) => Some(entries),
@@ -206,6 +234,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A field of this map, with its path.
     fn child(&self, key: &str, node: &'a Node) -> Self {
         Self {
             node,
@@ -232,6 +261,7 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Reports a warning here.
     pub(crate) fn warn(&self, code: Code, message: impl Into<String>) {
         self.report.warning(self.place(), code, message);
     }
@@ -244,6 +274,7 @@ pub(crate) struct Map<'a> {
 }
 
 impl<'a> Map<'a> {
+    /// A field with a value.
     pub(crate) fn get(&self, key: &str) -> Option<Value<'a>> {
         let entry = self.entries.get(key)?;
         (!entry.node.is_null()).then(|| self.value.child(key, &entry.node))
@@ -282,6 +313,7 @@ impl<'a> Map<'a> {
             .collect()
     }
 
+    /// The map as a value.
     pub(crate) fn value(&self) -> &Value<'a> {
         &self.value
     }
@@ -300,7 +332,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// `a, b or c`.
+/// Words for a message: `a, b or c`.
 fn alternatives(words: &[&str]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
@@ -308,6 +340,7 @@ fn alternatives(words: &[&str]) -> String {
     }
 }
 
+/// The message about an unknown field, with a suggestion or with all known fields.
 fn unknown_field(key: &str, known: &[&str]) -> String {
     match hint(key, known.iter().copied()) {
         hint if hint.is_empty() => {

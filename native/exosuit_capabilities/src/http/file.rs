@@ -10,6 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Reads a regular file of at most `max_kib` KiB. The error completes a sentence about the file.
+///
+/// It blocks, so it belongs on a thread that may. A symbolic link is followed: certificates are
+/// often renewed by changing one.
+///
+/// # Errors
+///
+/// The operating system's, or that the file is not a regular one or too large.
 pub(crate) fn read(path: &Path, max_kib: u64) -> Result<Vec<u8>> {
     // Opening a device may already do something to it, so the path is checked first.
     check(&metadata(path)?)?;
@@ -32,6 +39,7 @@ fn open(path: &Path) -> Result<File> {
     options.open(path)
 }
 
+/// Refuses directories, devices, pipes and sockets.
 fn check(metadata: &Metadata) -> Result<()> {
     if metadata.is_file() {
         return Ok(());

@@ -5,7 +5,8 @@ use http::{Method, StatusCode};
 
 pub(crate) use exosuit_core::strip_hop_by_hop;
 
-/// Takes away the length that a message claims, and gives it if it is a number, once.
+/// Removes the declared length. Returns it if it is one valid number: a second or odd
+/// `content-length` could make two parties read two different messages.
 pub(crate) fn take_length(headers: &mut HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
     let length = values.next().and_then(parse_length);
@@ -14,6 +15,7 @@ pub(crate) fn take_length(headers: &mut HeaderMap) -> Option<u64> {
     length
 }
 
+/// A number of digits only, as the RFC has it.
 fn parse_length(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?;
     // Rust reads `+1` as well.
@@ -22,12 +24,13 @@ fn parse_length(value: &HeaderValue) -> Option<u64> {
         .then(|| text.parse().ok())?
 }
 
-/// Whether a response may have this status: interim answers and upgrades are the ends' own business.
+/// Whether a status may end a request. Interim answers and upgrades concern a connection, which a
+/// guest does not see.
 pub(crate) fn is_final(status: StatusCode) -> bool {
     (200..600).contains(&status.as_u16())
 }
 
-/// Whether a response of this status to this method has no body, whatever it says.
+/// Whether a response to this method with this status has no body, whatever its headers say.
 pub(crate) fn is_bodiless(method: &Method, status: StatusCode) -> bool {
     method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

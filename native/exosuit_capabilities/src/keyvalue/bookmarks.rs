@@ -1,4 +1,15 @@
 //! The cursors of lists of keys: numbers that stand for positions.
+//!
+//! # The life of a cursor
+//!
+//! 1. A page ends at a key. `put` stores the key, and the guest gets a number.
+//! 2. The guest passes the number back. `get` finds the key, and the next page begins after it.
+//! 3. It is forgotten when its actor has 1,024 newer ones, when the link is deleted, or when the
+//!    provider ends.
+//!
+//! The number is a keyed hash of bucket and key. So the same position has the same number, a guest
+//! cannot guess another's, and walking the same list again takes no new room. A number that is
+//! passed by another actor, or for another bucket, is not found.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -20,12 +31,14 @@ pub(crate) struct Bookmarks {
     shelves: Mutex<HashMap<Origin, Shelf>>,
 }
 
+/// The cursors of one caller.
 #[derive(Default)]
 struct Shelf {
     positions: HashMap<u64, Position>,
     oldest_first: VecDeque<u64>,
 }
 
+/// What a cursor stands for: a key of a bucket.
 #[derive(PartialEq, Eq, Hash)]
 struct Position {
     bucket: Box<str>,
@@ -50,7 +63,11 @@ impl Bookmarks {
         number
     }
 
-    /// The key that the number stands for.
+    /// The key of a cursor.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_input`, if the caller has no such cursor for this bucket.
     pub(crate) fn get(&self, caller: &Origin, bucket: &str, number: u64) -> Result<String, Error> {
         let shelves = self.shelves.lock();
         let position = shelves

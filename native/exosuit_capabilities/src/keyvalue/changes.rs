@@ -5,6 +5,16 @@
 //!
 //! Expired values are removed by other changes, a few at a time ([`purge`]), by an index that is ordered by time. No
 //! timer does it: a store that nobody changes does not grow.
+//!
+//! | operation | value | list | set | nothing |
+//! |---|---|---|---|---|
+//! | `put`, `put_all` | replaces | replaces | replaces | creates |
+//! | `increment` | adds, keeps the expiry | error | error | creates, from 0 |
+//! | `swap` | compares | error | error | compares with nothing |
+//! | `list_add` | error | appends | error | creates |
+//! | `set_add` | error | error | adds | creates |
+//! | `delete` | removes | removes | removes | nothing |
+//! | `list_clear`, `set_clear` | error | their own kind | their own kind | nothing |
 
 use std::ops::ControlFlow;
 
@@ -18,10 +28,10 @@ use super::records::Read;
 use super::space::{Space, conflict, too_long};
 use super::transaction::Transaction;
 
-/// The longest member of a set: it is a part of a record's key.
+/// The longest member of a set in bytes. It is part of a record's key.
 const MAX_MEMBER: usize = 65_536;
 
-/// How many expired entries one change removes: more than it can create, so that they never pile up.
+/// The number of expired entries that one change removes.
 const PURGE: usize = 8;
 
 impl Space<&mut Transaction<'_>> {
@@ -55,6 +65,9 @@ impl Space<&mut Transaction<'_>> {
     }
 
     /// Sets a value that does not expire, if the current value is still the one that was seen.
+    ///
+    /// The comparison and the write are one step of the backend, so `cas` of a component holds
+    /// between hosts, too.
     pub(crate) fn swap(&mut self, swap: Swap) -> Result<Outcome, Error> {
         let Swap { key, seen, value } = swap;
         let now = self.value(&key)?;
@@ -96,6 +109,8 @@ impl Space<&mut Transaction<'_>> {
     }
 
     /// Removes the first item with this text. Reads the list up to it.
+    ///
+    /// It costs the items before it, as a list is not indexed by text.
     pub(crate) fn list_delete(&mut self, key: &str, value: &str) -> Result<bool, Error> {
         let Some((next, count)) = self.list(key)? else {
             return Ok(false);
@@ -171,7 +186,7 @@ impl Space<&mut Transaction<'_>> {
         }
     }
 
-    /// Replaces the present head of the same kind, if there is one.
+    /// Writes a head in place of the present one, and moves its entry in the expiry index.
     fn replace(&mut self, key: &str, head: &Head) -> Result<(), Error> {
         let head_key = layout::head_key(&self.bucket, key);
         let before = self.records.put(&head_key, &head.encode())?;
@@ -185,7 +200,8 @@ impl Space<&mut Transaction<'_>> {
         Ok(())
     }
 
-    /// Removes an entry with all its records.
+    /// Removes an entry with its items and its place in the expiry index. It costs the number of
+    /// items.
     fn clear(&mut self, key: &str) -> Result<(), Error> {
         let Some(head) = self.stored(key)? else {
             return Ok(());
@@ -205,10 +221,12 @@ impl Space<&mut Transaction<'_>> {
         Ok(())
     }
 
+    /// Refuses a value that is too long.
     fn check_value(&self, value: &[u8]) -> Result<(), Error> {
         check_value(&self.limits, value)
     }
 
+    /// Refuses one more item of a list or set that is full.
     fn check_count(&self, count: u64) -> Result<(), Error> {
         let most = self.limits.items;
         if count >= most {
@@ -219,7 +237,7 @@ impl Space<&mut Transaction<'_>> {
     }
 }
 
-/// An error for a value that is too long.
+/// Refuses a value that is too long.
 pub(crate) fn check_value(limits: &StoreLimits, value: &[u8]) -> Result<(), Error> {
     let most = usize::try_from(limits.value_bytes).unwrap_or(usize::MAX);
     if value.len() > most {
@@ -240,7 +258,8 @@ pub(crate) fn purge(records: &mut Transaction<'_>, now: u64) -> Result<(), Error
     Ok(())
 }
 
-/// Visits the entries that `purge` would clear away: the key in the expiry index, and that of the head.
+/// Visits the entries that `purge` would remove: the key in the expiry index, and the key of the
+/// head. The index is ordered by time, so only expired entries are read.
 pub(crate) fn each_expired(
     records: &impl Read,
     now: u64,

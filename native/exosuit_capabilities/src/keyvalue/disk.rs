@@ -3,6 +3,15 @@
 //! After a failed write, the library refuses every operation until the file is reopened, which repairs it.
 //! Therefore the failed writes get an error, and the file is reopened at once, so that reads work. Writes are
 //! retried as soon as the disk accepts bytes, with growing delays if they still fail.
+//!
+//! ```text
+//! ok ── write fails ──► failing ── disk takes bytes, write works ──► ok (notice)
+//!       (notice, reopen)   │  ▲
+//!                          └──┘ write fails again: pause 1 s, 2 s, … 1 min
+//! ```
+//!
+//! While it is failing, a write first asks the disk for 64 KiB in a file beside the database. A
+//! disk that is full is thus noticed without touching the database, and without a repair of it.
 
 use std::fs;
 use std::io;
@@ -18,30 +27,35 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
 
 use super::store::stopped;
 
+/// The one table of the file.
 pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
-/// Pages kept in memory; the library would take a gigabyte.
+/// The bytes of pages that are kept in memory. The library's default is a gigabyte.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// How often, and how long apart, a locked file is tried again: a provider that is just stopping frees it within
-/// a commit or two.
+/// The number of attempts to open a locked file. A provider that is stopping frees it within a
+/// commit or two.
 const ATTEMPTS: u32 = 40;
+/// The pause between two of these attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The bytes that a disk must accept before a write is retried: a commit of a few pages.
 static PROBE: [u8; 64 << 10] = [0; 64 << 10];
 
-/// The first pause between two writes that fail though the disk takes bytes, and the longest.
+/// The first pause between two writes that fail although the disk takes bytes.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A database, and the state of its disk.
 pub(crate) struct Disk {
     id: Id,
+    /// The file, `<id>.redb`.
     path: PathBuf,
     observe: Arc<dyn Observe>,
     /// `None` while it is closed or could not be reopened yet.
     database: RwLock<Option<Database>>,
+    /// `None` while writes work.
     failing: Mutex<Option<Failing>>,
 }
 
@@ -54,7 +68,12 @@ struct Failing {
 }
 
 impl Disk {
-    /// Opens or makes the file of this provider, which only its owner may read.
+    /// Opens or creates the file of a provider. Only its owner may read it. Blocks, for up to two
+    /// seconds if another provider has it open.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` if the file stays in use, `io` for other failures.
     pub(crate) fn open(id: Id, directory: &Path, observe: Arc<dyn Observe>) -> Result<Self, Error> {
         let path = directory.join(format!("{id}.redb"));
         let database = open_private(directory, &path)?;
@@ -68,6 +87,8 @@ impl Disk {
     }
 
     /// Runs a read. Several may run at a time.
+    ///
+    /// A file that could not be reopened after a failure is tried again here.
     pub(crate) fn read<T>(
         &self,
         job: impl FnOnce(&Database) -> Result<T, Error>,
@@ -83,6 +104,10 @@ impl Disk {
     }
 
     /// Runs a write, unless the last one failed and the disk has not recovered. For one thread only.
+    ///
+    /// # Errors
+    ///
+    /// `io`, with the reason and, during a pause, the time of the next attempt.
     pub(crate) fn write<T>(
         &self,
         job: impl FnOnce(&Database) -> Result<T, Error>,
@@ -97,7 +122,8 @@ impl Disk {
         }
     }
 
-    /// Why writes fail, while they do.
+    /// The reason why writes fail, while they do. As `unavailable`: a restart of the provider would
+    /// not help.
     pub(crate) fn impaired(&self) -> Option<Error> {
         let failing = self.failing.lock();
         let detail = &failing.as_ref()?.error.detail;
@@ -111,6 +137,7 @@ impl Disk {
     }
 
     /// An error if a write need not be tried.
+    /// Refuses a write during a pause, or if the disk takes no bytes.
     fn check(&self) -> Result<(), Error> {
         let failing = self.failing.lock();
         let Some(failing) = &*failing else {
@@ -128,6 +155,7 @@ impl Disk {
         probe(&self.path).map_err(|error| self.cannot_write(&error))
     }
 
+    /// Notes a failed write, sends a notice for the first one, and reopens the file.
     fn failed(&self, error: &Error) -> Error {
         let attempts = self
             .failing
@@ -151,6 +179,7 @@ impl Disk {
         error
     }
 
+    /// Ends the failure with a notice.
     fn recovered(&self) {
         if self.failing.lock().take().is_some() {
             let provider = self.id.clone();
@@ -163,6 +192,7 @@ impl Disk {
         }
     }
 
+    /// Sends a warning.
     fn notice(&self, text: String) {
         let provider = self.id.clone();
         self.observe
@@ -181,6 +211,7 @@ impl Disk {
         Ok(())
     }
 
+    /// The error of a write that failed or was not tried.
     fn cannot_write(&self, why: &impl std::fmt::Display) -> Error {
         let detail = format!(
             "the key-value store cannot write to {}: {why}",
@@ -190,7 +221,8 @@ impl Disk {
     }
 }
 
-/// `None` after the first failure, when the disk is tested at once. Doubles after each further one.
+/// The pause after this many failures: none after the first, when the disk is tested at once, then
+/// doubled from a second up to a minute.
 fn pause(attempts: u32) -> Duration {
     match attempts.checked_sub(2) {
         None => Duration::ZERO,
@@ -198,7 +230,7 @@ fn pause(attempts: u32) -> Duration {
     }
 }
 
-/// Whether the disk takes bytes.
+/// Writes and removes a file beside the database.
 fn probe(path: &Path) -> io::Result<()> {
     let path = path.with_extension("probe");
     let written = fs::write(&path, PROBE);
@@ -206,6 +238,7 @@ fn probe(path: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
+/// Opens the file in its directory, both with rights for the owner only, and creates the table.
 fn open_private(directory: &Path, path: &Path) -> Result<Database, Error> {
     let made = fs::DirBuilder::new()
         .recursive(true)
@@ -231,6 +264,7 @@ fn open_private(directory: &Path, path: &Path) -> Result<Database, Error> {
     Ok(database)
 }
 
+/// Opens the file, and waits for another provider to free it.
 fn open_free(path: &Path) -> Result<Database, Error> {
     for _ in 1..ATTEMPTS {
         match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
@@ -242,6 +276,7 @@ fn open_free(path: &Path) -> Result<Database, Error> {
     Err(Error::new(Code::Conflict, detail))
 }
 
+/// A file or directory that cannot be used.
 fn file_error(path: &Path, error: &impl std::fmt::Display) -> Error {
     Error::new(
         Code::Io,
@@ -249,6 +284,7 @@ fn file_error(path: &Path, error: &impl std::fmt::Display) -> Error {
     )
 }
 
+/// A failure of the database library.
 pub(crate) fn store_error(error: impl std::fmt::Display) -> Error {
     Error::new(Code::Io, format!("the key-value store failed: {error}"))
 }

@@ -6,6 +6,15 @@
 //! threads, and neither wait for the writer nor delay it.
 //!
 //! The queue is bounded. Callers beyond it wait in `send`, in their order, until their deadline.
+//!
+//! # The life of a write
+//!
+//! 1. The caller sends a job. If 64 wait already, it waits for its turn in the channel.
+//! 2. The writer takes all jobs that wait, and drops those whose callers have given up.
+//! 3. It runs them in one transaction of the file. A job that fails undoes its own changes.
+//! 4. It commits once, if anything changed, and answers all.
+//!
+//! A caller that gives up after step 2 does not stop its change.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -24,28 +33,28 @@ use super::records::{Read, Visit, Write};
 use super::store::{Running, Store, stopped};
 use super::work::{Work, WorkContext};
 
-/// How many writes may wait for the writer, and as many may share one commit.
+/// The number of writes that may wait, and that may share one commit.
 const QUEUE: usize = 64;
 
-/// How many reads there may be on blocking threads at a time.
+/// The number of reads on blocking threads at a time.
 const READERS: usize = 16;
 
-/// Records in a file.
+/// Records in a file. `None` after the stop.
 pub(crate) struct FileStore(Arc<Mutex<Option<Open>>>);
 
-/// The file while it is open. Clones belong to the operations that run; the file closes with the last one.
+/// The open file. Each operation holds a clone, and the file closes with the last one.
 #[derive(Clone)]
 struct Open {
     disk: Arc<Disk>,
     /// A permit for each read, so that readers do not take all blocking threads.
     readers: Arc<Semaphore>,
-    /// The way to the thread that writes. The thread ends when all of these are dropped.
+    /// Sends jobs to the writer. The thread ends when all senders are dropped.
     writer: mpsc::Sender<Job>,
     /// Cancelled when the writer has closed the file.
     written: CancellationToken,
 }
 
-/// A change for the writer, and where its outcome goes.
+/// A change for the writer, and the channel for its outcome.
 struct Job {
     change: Change,
     context: WorkContext,
@@ -53,7 +62,11 @@ struct Job {
 }
 
 impl FileStore {
-    /// Opens or makes the file of this provider in this directory; only its owner may read it.
+    /// Opens or creates the file of a provider in this directory, and starts its writer.
+    ///
+    /// # Errors
+    ///
+    /// `io` and `conflict`, see `Disk::open`.
     pub(crate) fn open(id: Id, directory: &Path, observe: Arc<dyn Observe>) -> Result<Self, Error> {
         let disk = Arc::new(Disk::open(id, directory, observe)?);
         let (writer, jobs) = mpsc::channel(QUEUE);
@@ -130,7 +143,8 @@ impl Open {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Waits until those that read and write have let go, then lets go.
+    /// Waits for the writer and the readers, and closes the file. The order matters: the writer
+    /// still needs it.
     async fn close(self) -> Result<(), Error> {
         let Self {
             disk,
@@ -210,7 +224,8 @@ fn read(database: &Database, query: Query, context: &WorkContext) -> Result<Outc
 /// The records of a snapshot.
 struct Reading(ReadOnlyTable<&'static [u8], &'static [u8]>);
 
-/// The records within the writer's transaction, and whether any was changed: otherwise there is nothing to commit.
+/// The records within the writer's transaction. `changed` tells whether there is anything to
+/// commit.
 struct Changing<'a> {
     table: Table<'a, &'static [u8], &'static [u8]>,
     changed: bool,
@@ -258,6 +273,7 @@ fn get(
     Ok(record.map(|record| record.value().to_vec()))
 }
 
+/// Visits records in order, until the prefix or the visitor ends it.
 fn scan(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     first: &[u8],

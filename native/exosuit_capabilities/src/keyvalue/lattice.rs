@@ -9,6 +9,17 @@
 //!
 //! An attempt whose answer is lost ends the operation with an error, and the write may have happened. It is not
 //! repeated: an increment would count twice.
+//!
+//! | operation | requests | is one step |
+//! |---|---|---|
+//! | reads one entry | one | yes |
+//! | reads several | one for each, 32 at a time | for each entry |
+//! | a page of keys | one consumer over the headers of all entries | no |
+//! | changes one entry | a read and a write, again after a collision | yes |
+//! | changes several | the same for each, 32 at a time | for each entry |
+//!
+//! Expired entries are hidden at once and removed by a sweep: every five minutes at most, and only
+//! if something may expire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
@@ -32,47 +43,51 @@ use super::store::{Running, Store, stopped};
 use super::transaction::full;
 use super::work::{Work, WorkContext};
 
-/// How often a change is tried while others change the same entry, and the longest pause between.
+/// The number of attempts to change an entry.
 const ATTEMPTS: u32 = 64;
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
-/// How many entries of one operation are asked for at a time.
+/// The number of entries of one operation that are asked for at a time.
 const AT_ONCE: usize = 32;
 
-/// How many bytes one operation may read: few entries of the greatest size, or many of the usual.
+/// The bytes that one operation may read: few of the largest entries, or many usual ones.
 const MAX_READ: usize = 64 << 20;
 
 /// The number of locks that the entries share, by hash.
 const TURNS: usize = 256;
 
-/// The time between two removals of expired values, in milliseconds.
+/// The shortest time between two sweeps, in milliseconds.
 const SWEEP_EVERY: u64 = 300_000;
 
 /// Records in a bucket of the lattice.
 pub(crate) struct LatticeStore(Arc<Inner>);
 
+/// Shared with the running operations, which outlive a borrow.
 struct Inner {
     bucket: Arc<dyn Bucket>,
     turns: Turns,
     sweeping: Lock<Sweeping>,
+    /// Whether further operations are refused.
     is_stopped: AtomicBool,
 }
 
-/// Makes changes of one entry by this host take turns: otherwise they would make each other start over.
+/// Locks by which changes of one entry on this host take turns. Otherwise they would collide with
+/// each other.
 struct Turns {
     hasher: RandomState,
     locks: Vec<Mutex<()>>,
 }
 
-/// When expired values are removed next: not before a value may have expired.
+/// When the next sweep is due, and whether nothing is left to expire.
 #[derive(Default)]
 struct Sweeping {
     next: u64,
     is_idle: bool,
 }
 
-/// A value that will expire is written. Said at its end, however that comes: a sweep that ran
-/// meanwhile may not have seen it.
+/// Marks that a value with an expiry is being written. It does so when it is dropped, however the
+/// write ends: a sweep that ran at the same time may have missed the value.
 struct Expiring<'a>(&'a Lock<Sweeping>);
 
 impl Drop for Expiring<'_> {
@@ -82,7 +97,7 @@ impl Drop for Expiring<'_> {
 }
 
 impl LatticeStore {
-    /// Records in this bucket, which need not be there yet.
+    /// Records in this bucket, which need not exist yet.
     pub(crate) fn new(bucket: Arc<dyn Bucket>) -> Self {
         let locks = (0..TURNS).map(|_| Mutex::default()).collect();
         let hasher = RandomState::new();
@@ -120,13 +135,13 @@ impl Store for LatticeStore {
 }
 
 impl Inner {
-    /// Reads the entries that a query names, and asks them.
+    /// Reads the entries of a query, and answers from the copies.
     async fn ask(self: &Arc<Self>, query: Query, context: &WorkContext) -> Result<Outcome, Error> {
         let records = self.read(query.keys(), context).await?;
         context.ask(query, &records)
     }
 
-    /// The entries of these keys, each as it is when it is read.
+    /// The entries of these keys, each as of the moment when it is read.
     async fn read(
         self: &Arc<Self>,
         keys: Vec<&String>,
@@ -173,7 +188,8 @@ impl Inner {
         context.ask(Query::Keys(cursor), &records)
     }
 
-    /// Carries out a change, one entry after the other where there are several.
+    /// Carries out a change, for each entry by itself if there are several. An error in the middle
+    /// leaves the entries before it changed.
     async fn change_all(
         self: &Arc<Self>,
         change: Change,
@@ -202,7 +218,11 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// Changes one entry, again and again until no other host was faster. A full bucket is swept once.
+    /// Changes one entry, until no other host was faster. A full bucket is swept once.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` after 64 attempts, `provider` if the bucket stays full.
     async fn change(&self, change: &Change, context: &WorkContext) -> Result<Outcome, Error> {
         let key = change.key();
         let _turn = self.turns.of(context, key).lock().await;
@@ -250,7 +270,7 @@ impl Inner {
         Ok((written, outcome))
     }
 
-    /// Removes expired values in the background, if it is time.
+    /// Starts a sweep in the background, if one is due.
     fn sweep_now_and_then(self: &Arc<Self>, now: u64) {
         {
             let mut sweeping = self.sweeping.lock();
@@ -266,7 +286,7 @@ impl Inner {
         });
     }
 
-    /// Removes the expired values of the whole bucket.
+    /// Removes expired values from the whole bucket.
     async fn sweep(&self, now: u64) -> Result<(), Error> {
         self.sweeping.lock().is_idle = true;
         let swept = self.bucket.sweep(now).await;
@@ -277,7 +297,7 @@ impl Inner {
 }
 
 impl Turns {
-    /// The lock of an entry. Two entries may share one, and then merely wait for each other.
+    /// The lock of an entry. Two entries may share one, and then wait for each other.
     fn of(&self, context: &WorkContext, key: &str) -> &Mutex<()> {
         let number = self.hasher.hash_one((&context.bucket, key));
         let index = usize::try_from(number % TURNS as u64).unwrap_or(0);
@@ -293,7 +313,7 @@ fn at(context: &WorkContext, key: &str) -> exosuit_core::Place {
     }
 }
 
-/// A random pause, so that changes which met do not meet again.
+/// A random pause, at most 1 ms after the first collision and at most 64 ms later.
 fn pause(attempt: u32) -> Duration {
     let longest = Duration::from_millis(1 << attempt.min(6)).min(LONGEST_PAUSE);
     longest.mul_f64(rand::random())
@@ -332,7 +352,7 @@ impl Change {
         }
     }
 
-    /// The change of each single entry. Of several values for one key the last counts.
+    /// One change for each entry. If a key occurs several times, its last value counts.
     fn split(self) -> Vec<Self> {
         match self {
             Self::DeleteMany(keys) => {

@@ -11,6 +11,27 @@
 //!
 //! Buckets and, before an item, keys have their length in front, so that none is the beginning of
 //! another. Numbers are big-endian, so that their order is that of the records.
+//!
+//! # Example
+//!
+//! A value `9` under `visits` in the bucket `shop`, which expires, is two records:
+//!
+//! ```text
+//! K 04 shop visits                    t <expires> 9
+//! X <expires> K 04 shop visits
+//! ```
+//!
+//! A list `log` with two items is three. The numbers of items grow and are not used again, so their
+//! order is that of the records:
+//!
+//! ```text
+//! K 04 shop log                       l <next = 2> <count = 2>
+//! I 04 shop 0003 log <0>              first
+//! I 04 shop 0003 log <1>              second
+//! ```
+//!
+//! All keys of a bucket begin with the same bytes, so a page of keys is a scan. The expiry index is
+//! ordered by time, so expired entries of all buckets are at its beginning.
 
 use exosuit_core::{Code, Error};
 
@@ -190,6 +211,7 @@ pub(crate) fn text(record: &[u8]) -> Result<String, Error> {
         .map_err(|_| damaged())
 }
 
+/// A bucket's name with its length before it.
 fn bucket_part(bucket: &str) -> Vec<u8> {
     let length = u8::try_from(bucket.len()).expect("a bucket's name is checked before it is used");
     [&[length], bucket.as_bytes()].concat()

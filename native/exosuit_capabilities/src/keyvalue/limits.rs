@@ -2,9 +2,10 @@
 
 /// The bounds of a store, of each of its buckets, and of a value.
 #[derive(Debug, Clone, Copy)]
+/// The limits of a store, of each of its buckets, and of a value.
 ///
-/// Sizes are those of records: key, value, and an overhead for each. The limits that hold for every store, such as
-/// the length of a key, are constants of `space` and `changes`.
+/// Sizes are those of records: key, value, and 64 bytes for each. Limits that hold for every store,
+/// such as the length of a key, are constants of `space` and `changes`.
 pub(crate) struct StoreLimits {
     /// The size of all data of the provider.
     pub(crate) bytes: u64,

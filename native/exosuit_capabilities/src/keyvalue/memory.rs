@@ -1,4 +1,8 @@
 //! Records in memory, for as long as the provider runs.
+//!
+//! A change of thread takes longer than most operations. So an operation is done at once if the
+//! lock is free and its size is known to be small. Everything else goes to a blocking thread, so
+//! that a scheduler of the BEAM is never held for longer than some microseconds.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -15,10 +19,11 @@ use super::records::{Read, Visit, Write};
 use super::store::{Running, Store, stopped};
 use super::work::{Work, WorkContext};
 
-/// Records in their order.
+/// Records in the order of their keys.
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// The bytes that can be copied and freed in a few microseconds: of a value, or of all that one change removes.
+/// The bytes that can be copied and freed in a few microseconds: of one value, or of everything
+/// that one change removes.
 const QUICK_BYTES: usize = 64 << 10;
 
 /// Records in memory.
@@ -54,7 +59,7 @@ enum Tried {
     Later(Work),
 }
 
-/// Does work that is quick.
+/// Does the work now, if it is quick and the lock is free.
 fn at_once(records: &RwLock<Records>, Work { operation, context }: Work) -> Tried {
     match operation {
         Operation::Query(query) => match records.try_read() {
@@ -72,10 +77,12 @@ fn at_once(records: &RwLock<Records>, Work { operation, context }: Work) -> Trie
     }
 }
 
+/// Work for a blocking thread.
 fn later(operation: Operation, context: WorkContext) -> Tried {
     Tried::Later(Work { operation, context })
 }
 
+/// Does the work, and waits for the lock.
 fn at_length(records: &RwLock<Records>, work: Work) -> Result<Outcome, Error> {
     let Work { operation, context } = work;
     match operation {
@@ -84,7 +91,7 @@ fn at_length(records: &RwLock<Records>, work: Work) -> Result<Outcome, Error> {
     }
 }
 
-/// Whether it reads one small record.
+/// Whether a query reads one small record.
 fn is_quick_query(query: &Query, context: &WorkContext, records: &Records) -> bool {
     match query {
         Query::Contains(key) | Query::Get(key) => is_small(records, context, key),
@@ -92,8 +99,7 @@ fn is_quick_query(query: &Query, context: &WorkContext, records: &Records) -> bo
     }
 }
 
-/// Whether it changes a few small records, however many items a list or set has, and would clear away
-/// no more.
+/// Whether a change touches only a few small records, those that expired included.
 fn is_quick_change(change: &Change, context: &WorkContext, records: &Records) -> bool {
     let is_quick = match change {
         Change::Increment(increment) => is_small(records, context, &increment.key),
@@ -107,7 +113,7 @@ fn is_quick_change(change: &Change, context: &WorkContext, records: &Records) ->
     is_quick && expired_bytes(records, context) <= QUICK_BYTES
 }
 
-/// The size of the entries that the change clears away because they have expired.
+/// The bytes of the expired entries that a change would remove.
 fn expired_bytes(records: &Records, context: &WorkContext) -> usize {
     let mut bytes = 0;
     let seen = each_expired(records, (context.clock)(), &mut |_, head_key| {
@@ -117,12 +123,13 @@ fn expired_bytes(records: &Records, context: &WorkContext) -> usize {
     seen.map_or(0, |()| bytes)
 }
 
+/// Whether the head of a key is small. A list or set always has a small head.
 fn is_small(records: &Records, context: &WorkContext, key: &str) -> bool {
     let head = records.get(&layout::head_key(&context.bucket, key));
     head.is_none_or(|head| head.len() <= QUICK_BYTES)
 }
 
-/// Whether a small value stands there, or nothing: a list or a set is cleared away item by item.
+/// Whether a key has a small value or nothing. A list or a set is removed item by item.
 fn is_value(records: &Records, context: &WorkContext, key: &str) -> bool {
     let head = records.get(&layout::head_key(&context.bucket, key));
     head.is_none_or(|head| head.len() <= QUICK_BYTES && Head::is_value(head))

@@ -20,6 +20,34 @@
 //! Memory has one lock for all buckets, the file one writer: an operation, a batch among them, is one step. A bucket
 //! of the lattice knows only single entries. There an operation reads its entry with a revision, and writes it if it
 //! still has that revision.
+//!
+//! # What is bounded
+//!
+//! | what | by | past it |
+//! |---|---|---|
+//! | a key | 4,096 bytes | an error |
+//! | a value, or an item of a list | `max_value_bytes` | an error |
+//! | a member of a set | 65,536 bytes | an error |
+//! | a list or set | `max_items` | an error |
+//! | the store | `max_bytes` | writes fail, reads and deletions work |
+//! | the bucket of a link | `max_bucket_bytes`, half of the store by default | likewise |
+//! | an answer | 16 MiB | an error: ask for less |
+//! | keys of a batch | 1,024 | an error |
+//! | sets of one operation | 64 | an error |
+//! | keys of a page | 1,000 | a cursor |
+//! | cursors of an actor | 1,024 | the oldest are forgotten |
+//! | writes that wait for the file | 64 | further callers wait until their deadlines |
+//!
+//! # Errors
+//!
+//! | code | reason |
+//! |---|---|
+//! | `invalid_input` | arguments that cannot be decoded, the name of a bucket, an unknown cursor |
+//! | `provider` | an entry of another kind, a number outside of its bounds, a full store |
+//! | `conflict` | in a lattice: others changed the entry at each of 64 attempts |
+//! | `io` | the disk failed, or a record is damaged |
+//! | `unavailable` | the provider is stopped, or the lattice is away |
+//! | `deadline` | the deadline passed; a write may have happened |
 
 mod bookmarks;
 mod changes;
@@ -57,12 +85,13 @@ use operation::{Operation, Outcome, Query};
 use store::Store;
 use work::{Clock, Work, WorkContext, system_clock};
 
-/// The longest name of a bucket, and of a bucket inside of it. Together with the slash between them they fit a
-/// length of one byte, which is in the key of every record.
+/// The longest name of a link's bucket.
 const MAX_BUCKET: usize = 128;
+/// The longest name of a bucket inside of it. With the slash between them, both fit a length of one
+/// byte, which is in the key of every record.
 const MAX_INNER: usize = 126;
 
-/// The key that is read to see whether the store answers.
+/// The key that the health check reads. It need not exist.
 const PROBE: &str = "exosuit.health";
 
 /// The provider of `wasmcloud:keyvalue` and `wasi:keyvalue`.
@@ -96,28 +125,30 @@ const PROBE: &str = "exosuit.health";
 /// [`KEYVALUE`] lists the settings.
 pub struct KeyValue {
     id: Id,
-    /// The contract of the wasmbus, then that of WASI.
+    /// The contract of the OTP era, and then that of WASI.
     contracts: Vec<Contract>,
     /// The bounds of the provider. A link may set another bound for its bucket.
     limits: StoreLimits,
     /// Whether the provider counts the bytes of each bucket.
     has_shares: bool,
     clock: Clock,
+    /// The cursors that were given to actors.
     bookmarks: Arc<Bookmarks>,
+    /// The backend.
     store: Box<dyn Store>,
 }
 
 /// The setting that bounds one bucket.
 const BUCKET_BYTES: &str = "max_bucket_bytes";
 
-/// The contract that an operation came by.
+/// The contract of an operation, by which its outcome is encoded.
 #[derive(Clone, Copy)]
 enum Encoding {
     Wasmbus,
     Wit,
 }
 
-/// The backend that the settings ask for.
+/// The backend of the settings. The file is not open yet.
 enum Backend {
     Memory,
     /// The directory of the files of all key-value stores of this host.
@@ -133,6 +164,8 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Parses the settings, and decides on the backend: that of the settings, or `nats` in a
+    /// lattice, a file if the host keeps files, and memory otherwise.
     fn read(
         id: &Id,
         configuration: &Configuration,
@@ -243,6 +276,7 @@ impl KeyValue {
         Ok((Work { operation, context }, encoding))
     }
 
+    /// What an operation works with. A link may change the limits.
     fn context(&self, bucket: Box<str>, caller: Origin) -> WorkContext {
         WorkContext {
             bucket,
@@ -253,11 +287,13 @@ impl KeyValue {
         }
     }
 
+    /// Decodes an operation of the OTP era's contract.
     fn wasmbus(&self, name: &str, payload: &Payload) -> Result<Operation, Error> {
         let unknown = || message::unknown_operation(&self.contracts[0], name);
         wasmbus::read(name, payload.bytes()?).ok_or_else(unknown)?
     }
 
+    /// Decodes a call of `wasi:keyvalue`.
     fn wit(&self, name: &str, payload: Payload) -> Result<wit::Call, Error> {
         let unknown = || message::unknown_operation(&self.contracts[1], name);
         wit::Call::read(name, payload.into_values()?).ok_or_else(unknown)?
@@ -297,6 +333,7 @@ impl KeyValue {
 }
 
 impl Encoding {
+    /// The outcome in the form of its contract.
     fn write(self, outcome: Outcome) -> Result<Reply, Error> {
         match self {
             Self::Wasmbus => wasmbus::write(outcome).map(Reply::Bytes),
@@ -346,7 +383,8 @@ impl Capability for KeyValue {
         Box::pin(ready(Ok(())))
     }
 
-    /// Reads a key, as an actor would.
+    /// Reads a key as an actor would, and then asks whether writes work. A failing disk is
+    /// `unavailable`, so the provider is not restarted for it.
     fn health(&self) -> Done {
         let context = self.context("default".into(), Origin::Host);
         let operation = Operation::Query(Query::Contains(PROBE.to_owned()));
@@ -363,7 +401,7 @@ impl Capability for KeyValue {
     }
 }
 
-/// An error for a bucket's limit that is given and would have no effect.
+/// Refuses a limit of a bucket that would have no effect.
 fn check_share(is_given: bool, has_shares: bool) -> Result<(), Error> {
     if !is_given || has_shares {
         return Ok(());
@@ -387,7 +425,7 @@ fn no_lattice() -> Error {
     Error::new(Code::InvalidLink, detail)
 }
 
-/// Whether a text is the name of a bucket, of this length at most.
+/// Whether a text is the name of a bucket, with at most this many bytes.
 fn is_name(bucket: &str, most: usize) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=most).contains(&bucket.len()) && bucket.bytes().all(good)

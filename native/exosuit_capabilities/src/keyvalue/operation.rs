@@ -1,4 +1,7 @@
 //! The operations of the store and their outcomes, independent of any contract.
+//!
+//! Both contracts decode to these types, so a rule is written once. `Query` and `Change` are two
+//! types, because backends run them on different threads.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +14,13 @@ pub(crate) enum Operation {
     Change(Change),
 }
 
-/// Operations that only read.
+/// An operation that only reads.
 #[derive(Debug)]
 pub(crate) enum Query {
     Contains(String),
     Get(String),
     GetMany(Vec<String>),
-    /// The keys from a bookmark on, or from the first.
+    /// A page of keys: after this cursor, or the first one.
     Keys(Option<u64>),
     ListRange(ListRange),
     SetIntersection(BTreeSet<String>),
@@ -25,7 +28,7 @@ pub(crate) enum Query {
     SetUnion(BTreeSet<String>),
 }
 
-/// Operations that may change something.
+/// An operation that may change something.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     Delete(String),
@@ -53,7 +56,7 @@ pub(crate) struct Increment {
     pub(crate) width: Width,
 }
 
-/// Which numbers a contract knows.
+/// The numbers that a contract knows. The same entry may be counted by several contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Width {
     /// Those of `wasmcloud:keyvalue`.
@@ -64,16 +67,16 @@ pub(crate) enum Width {
     I64,
 }
 
-/// Sets a value, if the one that is there is still the one that was seen.
+/// Sets a value, if the present one is still the one that was seen.
 #[derive(Debug, Clone)]
 pub(crate) struct Swap {
     pub(crate) key: String,
-    /// Its SHA-256; none where there was no value.
+    /// The SHA-256 of the value that was seen; `None` if there was none.
     pub(crate) seen: Option<Vec<u8>>,
     pub(crate) value: Vec<u8>,
 }
 
-/// Sets a value, for so many seconds, or 0 for ever.
+/// Sets a value that expires after this many seconds, or never for 0.
 #[derive(Debug, Clone)]
 pub(crate) struct Set {
     pub(crate) key: String,
@@ -88,7 +91,8 @@ pub(crate) struct Item {
     pub(crate) value: String,
 }
 
-/// A part of a list, both ends included; negative numbers count from its end.
+/// A part of a list, both ends included. Negative positions count from the end, −1 is the last
+/// item.
 #[derive(Debug)]
 pub(crate) struct ListRange {
     pub(crate) key: String,
@@ -99,21 +103,27 @@ pub(crate) struct ListRange {
 /// The outcome of an operation.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
+    /// The operation has no result.
     Nothing,
+    /// Whether it was there, or was changed.
     Yes(bool),
+    /// A sum, or the number of items.
     Number(i128),
+    /// A value, if the key has one.
     Value(Option<Vec<u8>>),
-    /// Whether the value was set, or else which one is there.
+    /// Whether the value was set; if not, the value that is there.
     Swapped(bool, Option<Vec<u8>>),
-    /// Keys that were there, with their values, in the order in which they were asked for.
+    /// The keys with their values, in the order in which they were asked for. `None` for a key
+    /// without a value.
     Entries(Vec<Option<KeyValuePair>>),
-    /// Keys, and the bookmark from which on there may be more.
+    /// Keys, and the cursor of the next page, if there may be one.
     Keys(Vec<String>, Option<u64>),
+    /// The items of a list, or the members of sets.
     Items(Vec<String>),
 }
 
 impl Width {
-    /// The least and the greatest.
+    /// The least and the greatest number.
     pub(crate) fn bounds(self) -> (i128, i128) {
         match self {
             Self::I32 => (i32::MIN.into(), i32::MAX.into()),
@@ -122,7 +132,7 @@ impl Width {
         }
     }
 
-    /// The number, if it is one of these.
+    /// The number, if it is within the bounds.
     pub(crate) fn check(self, number: i128) -> Option<i128> {
         let (least, most) = self.bounds();
         (least..=most).contains(&number).then_some(number)

@@ -4,6 +4,16 @@
 //! After the number of the format come the head and then, for each item, the part of its key that is
 //! its own and the item, as [`layout`](super::layout) has them. Each has its length in four bytes in
 //! front of it.
+//!
+//! ```text
+//! ┌───┬────────┬──────┬────────┬──────────┬────────┬──────┬ …
+//! │ 1 │ length │ head │ length │ own part │ length │ item │
+//! └───┴────────┴──────┴────────┴──────────┴────────┴──────┴ …
+//! format  4 B            4 B                4 B       once for each item
+//! ```
+//!
+//! An entry must fit into one message of the servers. So a large list costs a large message with
+//! each change of it.
 
 use bytes::Bytes;
 use exosuit_core::Error;
@@ -11,10 +21,10 @@ use exosuit_core::Error;
 use super::layout::{self, Head};
 use super::memory::Records;
 
-/// The format.
+/// The number of the format.
 const FORMAT: u8 = 1;
 
-/// The entry of a key as it stands in these records, and when it expires; none if it does not.
+/// The entry of a key, packed, and when it expires. `None` if there is no such entry.
 pub(crate) fn pack(
     records: &Records,
     bucket: &str,
@@ -40,7 +50,7 @@ pub(crate) fn pack(
     Ok(Some((packed.into(), expires)))
 }
 
-/// Puts the entry of a key among these records.
+/// Adds the records of a packed entry. `io` for bytes of another format.
 pub(crate) fn unpack(
     packed: &[u8],
     bucket: &str,
@@ -62,12 +72,14 @@ pub(crate) fn unpack(
     Ok(())
 }
 
+/// Appends a part with its length.
 fn put(packed: &mut Vec<u8>, part: &[u8]) {
     let length = u32::try_from(part.len()).expect("the limits on values are below 4 GiB");
     packed.extend_from_slice(&length.to_be_bytes());
     packed.extend_from_slice(part);
 }
 
+/// The next part.
 fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     let (length, after) = rest.split_first_chunk().ok_or_else(layout::damaged)?;
     let length = u32::from_be_bytes(*length) as usize;

@@ -15,23 +15,25 @@ use super::limits::StoreLimits;
 use super::operation::KeyValuePair;
 use super::records::{Read, Visit};
 
-/// The longest key.
+/// The longest key in bytes.
 const MAX_KEY: usize = 4_096;
 
-/// The largest answer, so that no guest is sent more than it can hold.
+/// The largest answer in bytes. A guest must not be sent more than it can hold.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// The keys of one page.
+/// The number of keys in a page.
 const PAGE: usize = 1_000;
 
-/// How many keys are looked at for one page: some may have expired and not been cleared away yet.
+/// The number of keys that are read for one page. Some of them may have expired.
 pub(crate) const MAX_SEEN: usize = 4 * PAGE;
 
-/// The entries of one bucket, at one moment.
+/// The entries of one bucket, as they are at one moment.
 pub(crate) struct Space<R> {
+    /// A snapshot to read, or a transaction to change.
     pub(crate) records: R,
     pub(crate) bucket: Box<str>,
     pub(crate) limits: StoreLimits,
+    /// The moment by which entries expire.
     pub(crate) now: u64,
 }
 
@@ -51,6 +53,10 @@ impl<R: Read> Space<R> {
     }
 
     /// The values of several keys, in their order.
+    ///
+    /// # Errors
+    ///
+    /// `provider` if the answer would be larger than 16 MiB, or if a key has a list or set.
     pub(crate) fn entries(&self, keys: Vec<String>) -> Result<Vec<Option<KeyValuePair>>, Error> {
         let mut bytes = 0;
         let entry = |key: String| {
@@ -62,7 +68,8 @@ impl<R: Read> Space<R> {
         keys.into_iter().map(entry).collect()
     }
 
-    /// The keys that follow this one, or all from the first, of values, lists and sets: a page of them.
+    /// A page of keys, in order: those after this key, or the first ones. Values, lists and sets
+    /// count.
     pub(crate) fn keys(&self, after: Option<&str>) -> Result<Page, Error> {
         let prefix = layout::heads_key(&self.bucket);
         let after = after.map(|key| layout::head_key(&self.bucket, key));
@@ -80,6 +87,8 @@ impl<R: Read> Space<R> {
 
     /// The items of a list between two positions, both included. An absent list is empty. Positions beyond the ends
     /// are not an error.
+    ///
+    /// It costs the items up to `stop`.
     pub(crate) fn list_range(
         &self,
         key: &str,
@@ -188,7 +197,7 @@ impl<R: Read> Space<R> {
         }
     }
 
-    /// Whether a set has a member. If the key is not a set, returns false.
+    /// Whether a set has a member. False for any other key.
     pub(super) fn is_member(&self, key: &str, member: &[u8]) -> Result<bool, Error> {
         let record = layout::item_key(&self.bucket, key, member);
         Ok(self.records.get(&record)?.is_some())
@@ -209,7 +218,8 @@ impl<R: Read> Space<R> {
         })
     }
 
-    /// Visits an entry's items: the part of the record's key that is the item's own, and the record.
+    /// Visits the items of an entry: the part of the record's key that is the item's own, and the
+    /// record's value.
     pub(super) fn each_item(&self, key: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
         let prefix = layout::items_key(&self.bucket, key);
         self.records.scan(&prefix, &mut |record_key, record| {
@@ -218,19 +228,21 @@ impl<R: Read> Space<R> {
     }
 }
 
-/// A part of the keys of a bucket.
+/// A page of keys.
 #[derive(Default)]
 pub(crate) struct Page {
     pub(crate) keys: Vec<String>,
     /// Whether more may follow.
     pub(crate) more: bool,
-    /// The last one that was looked at, there or expired.
+    /// The last key that was read, expired or not. The next page begins after it.
     pub(crate) last: String,
+    /// The number of keys that were read.
     seen: usize,
 }
 
 impl Page {
-    /// Notes a key that was looked at. Ends the page when it is full, or when too many expired keys were passed.
+    /// Adds a key that was read. Ends the page when it is full, or when too many expired keys were
+    /// read.
     fn see(&mut self, key: String, lives: bool) -> ControlFlow<()> {
         if self.keys.len() == PAGE || self.seen == MAX_SEEN {
             self.more = true;
@@ -245,7 +257,7 @@ impl Page {
     }
 }
 
-/// Texts that are to be one answer.
+/// The texts of one answer, with their size.
 #[derive(Default)]
 struct Items {
     texts: Vec<String>,
@@ -253,6 +265,7 @@ struct Items {
 }
 
 impl Items {
+    /// Adds a text. An error if the answer becomes too large.
     fn push(&mut self, item: &[u8]) -> Result<(), Error> {
         self.bytes += item.len() + size_of::<u32>();
         check_answer(self.bytes)?;
@@ -261,7 +274,7 @@ impl Items {
     }
 }
 
-/// An error for a key that is too long.
+/// Refuses a key that is too long.
 pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     if key.len() > MAX_KEY {
         return Err(too_long("a key", MAX_KEY));
@@ -269,7 +282,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// An error for an answer that would be too large.
+/// Refuses an answer that would be too large.
 fn check_answer(bytes: usize) -> Result<(), Error> {
     if bytes > MAX_ANSWER {
         let detail = format!("the answer would be longer than {MAX_ANSWER} bytes: ask for less");
@@ -306,6 +319,7 @@ pub(super) fn too_long(what: &str, most: usize) -> Error {
     )
 }
 
+/// The error for a union or intersection of no sets.
 fn no_sets() -> Error {
     Error::new(Code::InvalidInput, "at least one set must be named")
 }

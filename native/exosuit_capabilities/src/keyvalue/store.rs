@@ -1,4 +1,12 @@
 //! The parts that all backends have in common: memory, a file, and a bucket of the lattice.
+//!
+//! | | `memory` | `file` | `lattice` |
+//! |---|---|---|---|
+//! | lives as long as | the provider | the file | the bucket in the lattice |
+//! | an operation is one step | yes | yes | for each entry |
+//! | a write is done | at once | after the commit | when the servers have it |
+//! | runs | where it is polled, or on a blocking thread | on one writer, or a blocking thread | on Tokio |
+//! | without disk or servers | | writes fail, reads work | each operation fails at once |
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +16,7 @@ use exosuit_core::{Code, Done, Error};
 use super::operation::Outcome;
 use super::work::Work;
 
-/// An operation that runs.
+/// An operation that is under way.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 
 /// A backend.
@@ -27,7 +35,7 @@ pub(crate) trait Store: Send + Sync {
     fn stop(&self) -> Done;
 }
 
-/// The error of a store that takes no more work.
+/// The error of a store that was stopped.
 pub(crate) fn stopped() -> Error {
     Error::new(Code::Unavailable, "the key-value store is stopped")
 }

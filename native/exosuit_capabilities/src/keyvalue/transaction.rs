@@ -3,6 +3,10 @@
 //! Every backend changes its records through this. Usage is counted in records of their own, so that it survives a
 //! restart, and is updated in the same step as the data. A limit that was lowered below the usage refuses growth, and
 //! lets everything shrink: a full store can always be emptied.
+//!
+//! The size of a record is that of its key and value, and 64 bytes. A change adds up the sizes of
+//! what it wrote and removed, per bucket, and compares once, at its end. So an operation may grow
+//! in one place and shrink in another.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +16,7 @@ use super::layout::{self, USAGE};
 use super::limits::StoreLimits;
 use super::records::{Read, Visit, Write};
 
-/// The overhead of a record, roughly, in memory and on disk.
+/// The rough overhead of a record, in memory and on disk.
 const RECORD_BYTES: usize = 64;
 
 /// Changes that are undone unless all of them succeed.
@@ -20,12 +24,17 @@ const RECORD_BYTES: usize = 64;
 /// Several transactions share one commit of the file. So the file cannot undo a single one, and this does.
 pub(crate) struct Transaction<'a> {
     records: &'a mut dyn Write,
+    /// The former value of each record that was changed, in order.
     undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// How many bytes were added or removed, by the bucket of a link.
+    /// The bytes that were added or removed, by the bucket of a link.
     growth: BTreeMap<Vec<u8>, i64>,
 }
 
 /// Runs `job`; an error, or growth past the limits, leaves the records as they were.
+///
+/// # Errors
+///
+/// That of `job`, or `provider` if the store or a bucket is full.
 pub(crate) fn transact<T>(
     records: &mut dyn Write,
     limits: &StoreLimits,
@@ -46,13 +55,13 @@ pub(crate) fn transact<T>(
     done
 }
 
-/// The error of a store that has no room.
+/// The store is full.
 pub(crate) fn full(max_bytes: u64) -> Error {
     let detail = format!("the key-value store is full: max_bytes is {max_bytes}");
     Error::new(Code::Provider, detail)
 }
 
-/// The error of a bucket that has no room, though the store may have.
+/// A bucket is full, although the store may have room.
 fn bucket_full(bucket: &[u8], most: u64) -> Error {
     let bucket = String::from_utf8_lossy(bucket);
     let detail = format!("the bucket {bucket} is full: max_bucket_bytes is {most}");

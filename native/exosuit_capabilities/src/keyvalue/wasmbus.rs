@@ -1,4 +1,7 @@
 //! The operations of `wasmcloud:keyvalue` as guests send them, and the answers they expect.
+//!
+//! Each operation has a struct with the names of the OTP era's fields. Missing fields have their
+//! defaults, as guests of some languages leave them out.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::operation::{self, Change, Item, Operation, Outcome, Query, Width};
 use crate::message;
 
+/// The argument of `KeyValue.Increment`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Increment {
@@ -18,6 +22,7 @@ struct Increment {
     value: i32,
 }
 
+/// The argument of `KeyValue.Set`. `expires` is in seconds, 0 for never.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Set {
@@ -26,6 +31,7 @@ struct Set {
     expires: u32,
 }
 
+/// The argument of operations on an item of a list.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InList {
@@ -34,6 +40,7 @@ struct InList {
     value: String,
 }
 
+/// The argument of `KeyValue.ListRange`. Both ends are included.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ListRange {
@@ -43,6 +50,7 @@ struct ListRange {
     stop: i32,
 }
 
+/// The argument of operations on a member of a set.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct InSet {
@@ -51,11 +59,11 @@ struct InSet {
     value: String,
 }
 
-/// How many sets one operation may name. Each multiplies the work, which no deadline interrupts;
-/// and in memory an empty name takes 24 times what it takes in the message.
+/// The number of sets that one operation may name. Each multiplies the work, which no deadline
+/// interrupts. An empty name takes 24 times as much memory as in the message.
 const MAX_SETS: usize = 64;
 
-/// The names of some sets, each once.
+/// The names of sets, each once.
 struct Keys(BTreeSet<String>);
 
 impl<'de> Deserialize<'de> for Keys {
@@ -64,6 +72,7 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
+/// Reads names of sets, and refuses too many while they are read.
 struct ReadKeys;
 
 impl<'de> Visitor<'de> for ReadKeys {
@@ -95,7 +104,7 @@ const LIST_RANGE: &str = "{listName: str, start: i32, stop: i32}";
 const IN_LIST: &str = "{listName: str, value: str}";
 const IN_SET: &str = "{setName: str, value: str}";
 
-/// Reads an operation; none if the contract has no such one.
+/// Decodes an operation. `None` if the contract does not have it.
 pub(crate) fn read(name: &str, payload: &[u8]) -> Option<Result<Operation, Error>> {
     let message = Message { name, payload };
     Some(match name.strip_prefix("KeyValue.")? {
@@ -154,12 +163,14 @@ impl From<InSet> for Item {
     }
 }
 
+/// The name and the payload of an operation.
 struct Message<'a> {
     name: &'a str,
     payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
+    /// Decodes the arguments of a query.
     fn query<T: Deserialize<'a>>(
         &self,
         make: fn(T) -> Query,
@@ -169,6 +180,7 @@ impl<'a> Message<'a> {
         Ok(Operation::Query(make(arguments)))
     }
 
+    /// Decodes the arguments of a change.
     fn change<T: Deserialize<'a>>(
         &self,
         make: fn(T) -> Change,
@@ -179,13 +191,15 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The answer to `KeyValue.Get`.
 #[derive(Serialize)]
 struct Value {
     value: String,
     exists: bool,
 }
 
-/// An outcome as the guest reads it.
+/// Encodes an outcome for the guest. `provider` for a value that is not UTF-8, which this contract
+/// cannot carry.
 pub(crate) fn write(outcome: Outcome) -> Result<Bytes, Error> {
     match outcome {
         Outcome::Nothing => Ok(Bytes::new()),
@@ -201,6 +215,7 @@ pub(crate) fn write(outcome: Outcome) -> Result<Bytes, Error> {
     }
 }
 
+/// A value as text.
 fn text(value: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(value).map_err(|_| {
         let detail = "the key holds bytes that are no UTF-8: only wasi:keyvalue can read them";

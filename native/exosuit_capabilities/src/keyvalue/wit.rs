@@ -1,4 +1,7 @@
 //! The functions of `wasi:keyvalue` as components call them, and the results they expect.
+//!
+//! Two drafts of the contract are in use. They differ in the type of numbers in `atomics`; the
+//! version in the name of the function tells them apart.
 
 use exosuit_core::{Error, Value};
 
@@ -7,24 +10,24 @@ use super::operation::{
 };
 use crate::wit::{Arguments, function};
 
-/// How many keys one function of `batch` may name: the work, which no deadline interrupts, and the
-/// lock that it holds in memory, stay about a millisecond.
+/// The number of keys of a `batch` function. No deadline interrupts the work, and in memory it
+/// holds the lock, so it must take about a millisecond at most.
 const MAX_BATCH: usize = 1_024;
 
 /// The version whose numbers have a sign.
 const SECOND_DRAFT: &str = "@0.2.0-draft2#";
 
-/// An operation, in the bucket that the guest has opened.
+/// An operation, with the bucket that the guest has opened.
 pub(crate) struct Call {
     pub(crate) bucket: String,
     pub(crate) operation: Operation,
 }
 
-/// Reads what follows the bucket; none if that is not what the function takes.
+/// Decodes the arguments after the bucket. `None` if they are not those of the function.
 type Read = fn(&mut Arguments) -> Option<Operation>;
 
 impl Call {
-    /// Reads a call; none if the contract has no such function.
+    /// Decodes a call. `None` if the contract does not have the function.
     pub(crate) fn read(name: &str, values: Vec<Value>) -> Option<Result<Self, Error>> {
         let (shape, read): (&str, Read) = match function(name, "wasi:keyvalue")? {
             ("store", "get") => ("store#get(bucket, key: string)", |given| {
@@ -74,6 +77,7 @@ impl Call {
     }
 }
 
+/// A value that does not expire: the contract has no expiry.
 fn set(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Change(Change::Set(Set {
         key: given.text()?,
@@ -82,6 +86,7 @@ fn set(given: &mut Arguments) -> Option<Operation> {
     })))
 }
 
+/// A page of keys, from a cursor or from the first.
 fn list_keys(given: &mut Arguments) -> Option<Operation> {
     let cursor = match given.value()? {
         Value::Nil => None,
@@ -91,6 +96,7 @@ fn list_keys(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Query(Query::Keys(cursor)))
 }
 
+/// Adds a number of the draft's type.
 fn increment(given: &mut Arguments, width: Width) -> Option<Operation> {
     Some(Operation::Change(Change::Increment(Increment {
         key: given.text()?,
@@ -99,7 +105,8 @@ fn increment(given: &mut Arguments, width: Width) -> Option<Operation> {
     })))
 }
 
-/// For a guest's `cas` handle, which the engine keeps: the SHA-256 of the value that it saw.
+/// The swap of a guest's `cas` handle, which the engine keeps: the SHA-256 of the value that it
+/// saw.
 fn swap(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Change(Change::Swap(Swap {
         key: given.text()?,
@@ -112,6 +119,7 @@ fn swap(given: &mut Arguments) -> Option<Operation> {
     })))
 }
 
+/// Keys with their values, at most 1,024.
 fn set_many(given: &mut Arguments) -> Option<Operation> {
     let entry = |value| match value {
         Value::Tuple(fields) => {
@@ -125,21 +133,24 @@ fn set_many(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Change(Change::SetMany(entries?)))
 }
 
+/// A list of keys, of at most 1,024.
 fn keys(given: &mut Arguments) -> Option<Vec<String>> {
     let mut keys = Arguments::new(list(given)?);
     let texts = std::iter::from_fn(|| (!keys.are_all_read()).then(|| keys.text()));
     texts.collect()
 }
 
+/// A list of at most 1,024 values.
 fn list(given: &mut Arguments) -> Option<Vec<Value>> {
     given.list().filter(|values| values.len() <= MAX_BATCH)
 }
 
-/// An outcome as the guest expects it: the good case of a `result`.
+/// The outcome as the good case of a `result`.
 pub(crate) fn write(outcome: Outcome) -> Value {
     Value::Ok(good(outcome).map(Box::new))
 }
 
+/// The value of the good case, if it has one.
 fn good(outcome: Outcome) -> Option<Value> {
     Some(match outcome {
         Outcome::Nothing => return None,
@@ -156,16 +167,19 @@ fn good(outcome: Outcome) -> Option<Value> {
     })
 }
 
+/// An option of bytes.
 fn optional(value: Option<Vec<u8>>) -> Value {
     value.map_or(Value::Nil, Value::binary)
 }
 
+/// An option of a key with its value.
 fn entry(entry: Option<KeyValuePair>) -> Value {
     entry.map_or(Value::Nil, |(key, value)| {
         Value::Tuple(vec![Value::binary(key), Value::binary(value)])
     })
 }
 
+/// A list of texts.
 fn texts(texts: Vec<String>) -> Value {
     Value::List(texts.into_iter().map(Value::binary).collect())
 }

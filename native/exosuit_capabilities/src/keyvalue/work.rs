@@ -1,4 +1,7 @@
 //! Carries out an operation on records, wherever these are.
+//!
+//! `ask` and `change` are the only functions that know what an operation does. A backend gives them
+//! records and decides on which thread they run.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,19 +16,23 @@ use super::records::{Read, Write};
 use super::space::{Page, Space, check_key};
 use super::transaction::{Transaction, transact};
 
-/// The time in milliseconds since 1970: expiry outlives the process.
+/// The time of day in milliseconds since 1970. Expiry must outlive the process, so it cannot use a
+/// monotonic clock.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The bucket of an operation, its limits, and its caller.
 pub(crate) struct WorkContext {
+    /// The bucket of the link, perhaps with one inside of it after a slash.
     pub(crate) bucket: Box<str>,
+    /// The limits that hold for the link.
     pub(crate) limits: StoreLimits,
     pub(crate) clock: Clock,
     pub(crate) bookmarks: Arc<Bookmarks>,
+    /// The actor that calls. Its cursors belong to it alone.
     pub(crate) caller: Origin,
 }
 
-/// An operation with all that it needs.
+/// An operation with everything that it needs.
 pub(crate) struct Work {
     pub(crate) operation: Operation,
     pub(crate) context: WorkContext,
@@ -40,7 +47,7 @@ pub(crate) fn system_clock() -> u64 {
 }
 
 impl WorkContext {
-    /// Carries out an operation that only reads.
+    /// Carries out a query. The records must be one snapshot.
     pub(crate) fn ask(&self, query: Query, records: &dyn Read) -> Result<Outcome, Error> {
         let space = self.space(records);
         match query {
@@ -58,6 +65,8 @@ impl WorkContext {
     }
 
     /// Carries out a change, and removes a few expired entries.
+    ///
+    /// At most eight expired entries are removed, of any bucket.
     pub(crate) fn change(&self, change: Change, records: &mut dyn Write) -> Result<Outcome, Error> {
         let (limits, now) = (&self.limits, (self.clock)());
         // A transaction of its own: a full store must lose its expired entries even if the change fails.
@@ -67,7 +76,8 @@ impl WorkContext {
         })
     }
 
-    /// An error for a change that no entry could take, whatever it holds.
+    /// Refuses a change that must fail whatever its entry holds. In a lattice, several entries are
+    /// checked before the first one is written.
     pub(crate) fn check(&self, change: &Change) -> Result<(), Error> {
         let check = |key: &str, value: &[u8]| {
             check_key(key)?;
@@ -84,13 +94,14 @@ impl WorkContext {
         }
     }
 
-    /// The key that a cursor stands for.
+    /// The key after which a page begins. `invalid_input` for a cursor that is not known.
     pub(crate) fn after(&self, cursor: Option<u64>) -> Result<Option<String>, Error> {
         cursor
             .map(|cursor| self.bookmarks.get(&self.caller, &self.bucket, cursor))
             .transpose()
     }
 
+    /// A page of keys, with a cursor if there may be more.
     fn keys(&self, cursor: Option<u64>, space: &Space<impl Read>) -> Result<Outcome, Error> {
         let after = self.after(cursor)?;
         let Page {
@@ -100,6 +111,7 @@ impl WorkContext {
         Ok(Outcome::Keys(keys, next))
     }
 
+    /// The entries of the bucket at this moment.
     fn space<R>(&self, records: R) -> Space<R> {
         Space {
             records,
@@ -110,6 +122,7 @@ impl WorkContext {
     }
 }
 
+/// Carries out a change within its transaction.
 fn apply(change: Change, space: &mut Space<&mut Transaction<'_>>) -> Result<Outcome, Error> {
     match change {
         Change::Delete(key) => space.delete(&key).map(Outcome::Yes),
@@ -131,10 +144,12 @@ fn apply(change: Change, space: &mut Space<&mut Transaction<'_>>) -> Result<Outc
     }
 }
 
+/// No result.
 fn nothing((): ()) -> Outcome {
     Outcome::Nothing
 }
 
+/// A count as a result.
 fn count(count: u32) -> Outcome {
     Outcome::Number(count.into())
 }

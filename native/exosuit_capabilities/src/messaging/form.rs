@@ -1,4 +1,7 @@
 //! The two forms of the contract, by which an actor is called and answered.
+//!
+//! The form is chosen by the contract's era: actors of the OTP era get `MessagePack`, components
+//! get values of WIT.
 
 use exosuit_core::{Error, Message, Payload, Reply};
 

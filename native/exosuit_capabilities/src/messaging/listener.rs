@@ -1,4 +1,8 @@
 //! Brings the messages of one subscription to an actor.
+//!
+//! One handler runs per subscription. It takes a permit before it takes a message, so messages that
+//! cannot be handled yet wait in the mailbox, which has a bound. When it ends, it gives the
+//! subscription back: a change of the link continues with it.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -63,6 +67,8 @@ impl Listener {
         subscription
     }
 
+    /// Calls the actor with a message. No answer is sent for it: a guest that answers publishes to
+    /// the reply subject itself.
     async fn handle(&self, message: Message) {
         let Some(deliver) = self.deliver.upgrade() else {
             return;
@@ -88,6 +94,7 @@ impl Listener {
         }
     }
 
+    /// Reports messages that found no room.
     fn lost(&self, count: u64) {
         let detail = format!(
             "{count} messages came faster than the actor handles them, and found no room to wait"
@@ -95,6 +102,7 @@ impl Listener {
         self.report("", Error::new(Code::Overloaded, detail));
     }
 
+    /// Reports a failure that no caller waits for.
     fn report(&self, operation: &str, error: Error) {
         self.observe.observe(Notice::CallFailed {
             origin: self.origin(),
@@ -104,6 +112,7 @@ impl Listener {
         });
     }
 
+    /// The caller, by whose link the router decides.
     fn origin(&self) -> Origin {
         Origin::Provider {
             id: self.provider.clone(),
@@ -113,7 +122,7 @@ impl Listener {
     }
 }
 
-/// The error text of a guest, as far as it is fit for a line of a log.
+/// The text of a guest's error, cut for a log.
 fn in_words(words: Option<&Value>) -> String {
     const LENGTH: usize = 300;
     match words {

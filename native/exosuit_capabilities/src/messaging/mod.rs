@@ -3,6 +3,25 @@
 //! - `wasmbus` and `wit` are the two `form`s of the contract. In both, an actor makes a `request`.
 //! - `settings` reads what a link asks for, `subjects` decides which subjects actors may use.
 //! - `listener` brings the messages of one subscription to an actor.
+//!
+//! # The life of a subscription
+//!
+//! 1. `prepare` reads the settings of the link, and subscribes to the subjects that are new.
+//! 2. `switch` stops the old handlers, takes their subscriptions back, and starts new handlers for
+//!    all that is wanted. A subject that stays keeps its subscription with the messages that wait
+//!    in it.
+//! 3. A `listener` takes messages one by one, and calls the actor for each, at most `max_in_flight`
+//!    at a time.
+//! 4. `unlink` and `stop` end the handlers. Running calls finish within their timeout.
+//!
+//! # Failures
+//!
+//! | what happens | effect |
+//! |---|---|
+//! | the actor fails or is not there | the message is gone; the failure is reported |
+//! | messages come faster than they are handled | 4,096 wait, 16 MiB at most; then they are lost and counted |
+//! | the lattice is away | subscriptions survive; messages of that time are lost |
+//! | a subscription ends | the health check fails with `io`, and the provider is restarted |
 
 mod form;
 mod listener;
@@ -63,25 +82,30 @@ pub struct Messaging {
     shared: Arc<MessagingShared>,
 }
 
+/// Shared with the futures of changes and with the handlers.
 struct MessagingShared {
     id: Id,
     configuration: Configuration,
     lattice: Arc<dyn Lattice>,
     deliver: Weak<dyn Deliver>,
     observe: Arc<dyn Observe>,
+    /// Which subjects actors may use.
     subjects: Subjects,
+    /// The links that are listened for. Asynchronous, because it is held from `prepare` to
+    /// `switch`.
     open: Arc<Mutex<OpenLinks>>,
     /// The messages that are handled now.
     running: TaskTracker,
 }
 
+/// The links that are listened for.
 #[derive(Default)]
 struct OpenLinks {
     links: BTreeMap<Key, Listening>,
     is_stopped: bool,
 }
 
-/// The actor as well as the link's key: that of a link from a provider does not name its target.
+/// The key of a link, with the actor: that of a link from a provider does not name its target.
 type Key = (LinkKey, Id);
 
 /// The listeners of a link, until this is dropped.
@@ -92,11 +116,11 @@ struct Listening {
     takers: HashMap<Subject, JoinHandle<Subscription>>,
 }
 
-/// A subject, and the group that it is listened to in.
+/// A subject, and the group that shares its messages.
 type Subject = (String, Option<String>);
 
-/// A link that is ready to be listened for: `fresh` are the subscriptions that it does not have yet.
-/// Dropped, they end, and what listened before goes on.
+/// A link that is ready to be switched to. `fresh` holds the subscriptions that it does not have
+/// yet. Dropping it ends those, and the former ones go on.
 struct PreparedLink {
     shared: Arc<MessagingShared>,
     open: OwnedMutexGuard<OpenLinks>,
@@ -110,7 +134,11 @@ struct PreparedLink {
 const HANDLER: &str = "handler";
 
 impl Messaging {
-    /// A provider without a link yet. Fails on settings that no link could be served with.
+    /// A provider without a link yet.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` or `denied` for settings that no link could be served with.
     pub fn open(surroundings: Surroundings) -> Result<Arc<Self>, Error> {
         let Surroundings {
             id,
@@ -137,6 +165,7 @@ impl Messaging {
         }))
     }
 
+    /// Decodes a request of an actor, in the form that its name tells.
     fn request(&self, name: &str, payload: Payload) -> Result<(Request, Form), Error> {
         let unknown = || message::unknown_operation(&self.contracts[0], name);
         if name.starts_with("wasmcloud:") {
@@ -148,7 +177,7 @@ impl Messaging {
         }
     }
 
-    /// How the actor of this link is called, if it is.
+    /// The form in which the actor of a link is called; `None` if it is not called at all.
     fn form(&self, link: &Link) -> Result<Option<Form>, Error> {
         let contract = &self.contracts[0];
         let has_all = link.interfaces.is_empty();
@@ -168,7 +197,7 @@ impl Messaging {
         Err(Error::new(Code::InvalidLink, detail))
     }
 
-    /// The same, of a link whose settings are where they belong.
+    /// The form of a link whose settings are where they belong.
     fn checked_form(&self, link: &Link) -> Result<Option<Form>, Error> {
         MESSAGING.check_link(&self.shared.id, link)?;
         self.form(link)
@@ -273,7 +302,7 @@ impl Capability for Messaging {
     }
 }
 
-/// `orders.* (workers)`.
+/// A subscription for people: `orders.* (workers)`.
 fn describe((subject, group): &Subject) -> String {
     match group {
         Some(group) => format!("{subject} ({group})"),
@@ -282,6 +311,7 @@ fn describe((subject, group): &Subject) -> String {
 }
 
 impl MessagingShared {
+    /// The health: the lattice is there, and no handler has ended by itself.
     async fn check(&self) -> Result<(), Error> {
         self.lattice.check()?;
         let open = self.open.lock().await;
@@ -295,6 +325,12 @@ impl MessagingShared {
         Err(Error::new(Code::Io, detail))
     }
 
+    /// Publishes, or asks and waits for the answer, after the subjects are checked.
+    ///
+    /// # Errors
+    ///
+    /// `denied` or `invalid_input` for a subject, and those of the lattice: `unavailable`,
+    /// `deadline`.
     async fn carry_out(
         &self,
         request: Request,
@@ -371,6 +407,8 @@ impl MessagingShared {
         Ok(fresh)
     }
 
+    /// The subjects with their groups. A subscription without a group gets one of its link and
+    /// actor, so that hosts share its messages.
     fn subjects_of(&self, wanted: &Wanted, (link, actor): &Key) -> Vec<Subject> {
         let own_group = format!("exosuit.{}.{actor}.{}", self.id, link.name);
         let subject = |it: &Subscribe| {
@@ -380,6 +418,7 @@ impl MessagingShared {
         wanted.subscriptions.iter().map(subject).collect()
     }
 
+    /// Ends all handlers, and refuses new links.
     async fn stop(&self) {
         let mut open = self.open.lock().await;
         open.is_stopped = true;
@@ -404,6 +443,7 @@ impl PreparedLink {
         self.open.links.insert(self.key, listening);
     }
 
+    /// The handler of the link's messages.
     fn listener(&self) -> Listener {
         let (link, actor) = &self.key;
         Listener {

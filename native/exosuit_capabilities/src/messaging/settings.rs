@@ -1,4 +1,10 @@
 //! The settings of a link: what to listen to, and within which bounds.
+//!
+//! | text of a subscription | who gets its messages |
+//! |---|---|
+//! | `orders.*` | one of the hosts that have this link |
+//! | `orders.*\|workers` | one of all that listen in the group `workers` |
+//! | `orders.*\|` | each host that has this link |
 
 use std::time::Duration;
 
@@ -7,20 +13,22 @@ use exosuit_core::{Configuration, Error, MESSAGING};
 use super::subjects::Subjects;
 use crate::settings::{Settings, invalid};
 
-/// How many subscriptions one link may have.
+/// The number of subscriptions of one link. Each has a mailbox of up to 16 MiB.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// The wishes of a link, by its settings.
+/// What a link asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) subscriptions: Vec<Subscribe>,
     pub(crate) limits: Limits,
 }
 
-/// The bounds of one subscription.
+/// The limits of each subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
+    /// The number of messages that are handled at a time.
     pub(crate) in_flight: usize,
+    /// The time for one message.
     pub(crate) timeout: Duration,
 }
 
@@ -31,19 +39,19 @@ pub(crate) struct Subscribe {
     pub(crate) group: Group,
 }
 
-/// The group of subscribers that shares the messages.
+/// Who shares the messages of a subscription.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// No group: each host that has the link gets all messages.
+    /// Nobody: each host that has the link gets all messages.
     None,
-    /// All subscriptions that name this group.
+    /// All that listen in the group of this name.
     Named(String),
     /// The hosts that have the link.
     Link,
 }
 
 impl Group {
-    /// Its name for a link whose own is this.
+    /// The name of the group. `own` is that of the link itself.
     pub(crate) fn in_link<'a>(&'a self, own: &'a str) -> Option<&'a str> {
         match self {
             Self::None => None,
@@ -53,7 +61,11 @@ impl Group {
     }
 }
 
-/// Reads a provider's settings with a link's on top.
+/// Reads the settings of a link on top of its provider's.
+///
+/// # Errors
+///
+/// `invalid_link` for a setting, and those of `check_heard` for a subject.
 pub(crate) fn read(
     provider: &Configuration,
     link: &Configuration,
@@ -71,10 +83,10 @@ pub(crate) fn read(
     })
 }
 
-/// The names under which subscriptions stand.
+/// The settings that list subscriptions. The second is the name of the OTP era.
 pub(crate) const SUBSCRIPTIONS: [&str; 2] = ["subscriptions", "subscription"];
 
-/// The key by which a configuration asks for subscriptions, if it does.
+/// The setting by which a configuration asks for subscriptions, as it is spelled there.
 pub(crate) fn subscribing_key(configuration: &Configuration) -> Option<&str> {
     let means = |key: &&String| {
         SUBSCRIPTIONS
@@ -84,11 +96,13 @@ pub(crate) fn subscribing_key(configuration: &Configuration) -> Option<&str> {
     configuration.keys().find(means).map(String::as_str)
 }
 
-/// How long an actor that asks is willing to wait; 0 is as long as its own call may take.
+/// The time that an actor is willing to wait for an answer. 0 means as long as its own call may
+/// take.
 pub(crate) fn patience(milliseconds: u32) -> Option<Duration> {
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds.into()))
 }
 
+/// All subscriptions, each once.
 fn subscriptions(settings: &Settings, subjects: &Subjects) -> Result<Vec<Subscribe>, Error> {
     let mut subscriptions = Vec::new();
     for key in SUBSCRIPTIONS {
@@ -109,6 +123,7 @@ fn subscriptions(settings: &Settings, subjects: &Subjects) -> Result<Vec<Subscri
     Ok(subscriptions)
 }
 
+/// One subscription: a subject, and perhaps a group after a bar.
 fn subscription(key: &str, text: &str, subjects: &Subjects) -> Result<Subscribe, Error> {
     let (subject, group) = match text.split_once('|') {
         None => (text, Group::Link),

@@ -1,11 +1,23 @@
 //! The subjects that actors may use.
+//!
+//! | subject | send | hear |
+//! |---|---|---|
+//! | `orders.new` | yes | yes |
+//! | `orders.*`, `orders.>` | no | yes |
+//! | `wasmbus.…`, `exosuit.…`, `wadm.…` | no | no |
+//! | `$…` | no | no |
+//! | `_INBOX.…` | yes, to answer | no |
+//! | `>`, `*.new` | no | no: they would match the ones above |
+//!
+//! Calls between hosts are signed, so a subject alone gives no power. But an actor that hears them
+//! would read payloads of others, and one that sends could flood them.
 
 use exosuit_core::{Code, Error};
 
-/// The longest subject, so that a few of them fit on a line of the protocol, which has 4096 bytes.
+/// The longest subject in bytes. A few of them must fit on a line of the protocol, which has 4,096.
 const MAX_SUBJECT: usize = 1_024;
 
-/// The subjects by which hosts are called and commanded, and applications deployed.
+/// The first tokens of subjects by which hosts are called and commanded, and applications deployed.
 const RESERVED: &[&str] = &["wasmbus", "exosuit", "wadm"];
 
 /// Where the answers to requests go.
@@ -17,7 +29,7 @@ pub(crate) struct Subjects {
 }
 
 impl Subjects {
-    /// All but those that are always reserved, and these.
+    /// All subjects may be used, but for those that are always reserved and these.
     pub(crate) fn new(reserved: &[String]) -> Self {
         let always = RESERVED.iter().map(ToString::to_string);
         Self {
@@ -25,7 +37,11 @@ impl Subjects {
         }
     }
 
-    /// An error for one that an actor may not send to.
+    /// Checks a subject that an actor sends to.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_input` for its form or a wildcard, `denied` for a reserved one.
     pub(crate) fn check_sent(&self, subject: &str) -> Result<(), Error> {
         let is_name = |token: &str| !matches!(token, "*" | ">");
         if !is_subject(subject) || !subject.split('.').all(is_name) {
@@ -37,7 +53,11 @@ impl Subjects {
         Ok(())
     }
 
-    /// An error for one that no actor may listen to.
+    /// Checks a pattern that an actor listens to.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_input` for its form, `denied` if it could match a reserved subject or an inbox.
     pub(crate) fn check_heard(&self, pattern: &str) -> Result<(), Error> {
         let mut tokens = pattern.split('.').rev();
         let is_last_only = tokens.by_ref().skip(1).all(|token| token != ">");
@@ -50,12 +70,14 @@ impl Subjects {
         Ok(())
     }
 
+    /// Whether a subject or pattern could mean a reserved one.
     fn is_reserved(&self, pattern: &str) -> bool {
         let mut reserved = self.reserved.iter();
         reserved.any(|reserved| overlap(pattern, reserved))
     }
 }
 
+/// Whether a text has the form of a subject or a pattern.
 fn is_subject(text: &str) -> bool {
     let is_token = |token: &str| {
         !token.is_empty() && !token.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -63,7 +85,7 @@ fn is_subject(text: &str) -> bool {
     text.len() <= MAX_SUBJECT && text.split('.').all(is_token)
 }
 
-/// Whether a pattern means the reserved subject, or something below it.
+/// Whether a pattern covers the reserved subject, or one below it.
 fn overlap(pattern: &str, reserved: &str) -> bool {
     let mut tokens = pattern.split('.');
     for wanted in reserved.split('.') {
@@ -77,6 +99,7 @@ fn overlap(pattern: &str, reserved: &str) -> bool {
     true
 }
 
+/// The error for a text that is not a subject.
 fn invalid(what: &str, how: &str) -> Error {
     let detail = format!(
         "{what} must be names between dots, {how}, of at most {MAX_SUBJECT} bytes without blanks"
@@ -84,6 +107,7 @@ fn invalid(what: &str, how: &str) -> Error {
     Error::new(Code::InvalidInput, detail)
 }
 
+/// The error for a reserved subject, of which the first characters are quoted.
 fn denied(subject: &str) -> Error {
     let start: String = subject.chars().take(64).collect();
     let detail = format!("{start:?} is, or may match, a subject that actors may not use");

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::request::Request;
 use crate::message;
 
-/// The operation that a message is for an actor.
+/// The operation by which an actor gets a message.
 pub(crate) const HANDLE: &str = "MessageSubscriber.HandleMessage";
 
-/// A message, whichever way it goes.
+/// A message in either direction.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Sent {
@@ -21,6 +21,7 @@ struct Sent {
     body: Vec<u8>,
 }
 
+/// The argument of `Messaging.Request`.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Asked {
@@ -30,7 +31,7 @@ struct Asked {
     timeout_ms: u32,
 }
 
-/// Reads a request; none if the contract has no such operation.
+/// Decodes a request. `None` if the contract has no such operation.
 pub(crate) fn read(name: &str, payload: &[u8]) -> Option<Result<Request, Error>> {
     match name.strip_prefix("Messaging.")? {
         "Publish" => {
@@ -51,12 +52,12 @@ pub(crate) fn read(name: &str, payload: &[u8]) -> Option<Result<Request, Error>>
     }
 }
 
-/// An answer as the actor reads it.
+/// The answer to a request: the message, or nothing.
 pub(crate) fn write(answer: Option<Message>) -> Result<Bytes, Error> {
     answer.map_or_else(|| Ok(Bytes::new()), message)
 }
 
-/// A message as the actor reads it.
+/// A message in the form that the actor decodes.
 pub(crate) fn message(message: Message) -> Result<Bytes, Error> {
     message::write(&Sent {
         subject: message.subject,

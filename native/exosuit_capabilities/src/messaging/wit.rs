@@ -6,10 +6,10 @@ use exosuit_core::{Error, Message, Value};
 use super::request::Request;
 use crate::wit::{Arguments, function};
 
-/// The function that a message is for a component.
+/// The function by which a component gets a message.
 pub(crate) const HANDLE: &str = "wasmcloud:messaging/handler@0.2.0#handle-message";
 
-/// Reads a request; none if the contract has no such function.
+/// Decodes a request. `None` if the contract has no such function.
 pub(crate) fn read(name: &str, values: Vec<Value>) -> Option<Result<Request, Error>> {
     Some(match function(name, "wasmcloud:messaging")? {
         ("consumer", "publish") => {
@@ -30,6 +30,7 @@ pub(crate) fn read(name: &str, values: Vec<Value>) -> Option<Result<Request, Err
     })
 }
 
+/// A `broker-message`. Its fields may come in any order.
 fn sent(given: &mut Arguments) -> Option<Message> {
     let Value::Record(fields) = given.value()? else {
         return None;
@@ -52,12 +53,12 @@ fn sent(given: &mut Arguments) -> Option<Message> {
     })
 }
 
-/// An answer as the component expects it: the good case of a `result`.
+/// The answer: the good case of a `result`.
 pub(crate) fn write(answer: Option<Message>) -> Value {
     Value::Ok(answer.map(|answer| Box::new(message(answer))))
 }
 
-/// A `broker-message`.
+/// A `broker-message` for the component.
 pub(crate) fn message(message: Message) -> Value {
     let reply_to = message.reply_to.map_or(Value::Nil, Value::binary);
     Value::Record(vec![

@@ -1,4 +1,7 @@
 //! `exosuit actor`: starts, stops, scales and updates actors.
+//!
+//! The host reads the file, so a path is made absolute here. Over a lattice, the host may be on
+//! another machine: there the path must exist on that machine, and the host must allow it.
 
 use std::path::PathBuf;
 
@@ -144,6 +147,7 @@ impl Update {
     }
 }
 
+/// The bounds of a number of instances, for clap.
 fn instances() -> clap::builder::RangedI64ValueParser<u32> {
     let most = i64::try_from(Bound::INSTANCES.most).unwrap_or(i64::MAX);
     clap::value_parser!(u32).range(1..=most)

@@ -1,6 +1,19 @@
 //! Selects the host of a command, and prints its answers.
 //!
 //! [`Local`] is a host of this machine, by its socket. [`At`] may also be one of a lattice.
+//!
+//! # Which host
+//!
+//! In this order, the first that is given counts:
+//!
+//! 1. `--lattice`: a host of that lattice, selected by `--host`.
+//! 2. `--socket` or `--data-dir`: a host of this machine.
+//! 3. `EXOSUIT_LATTICE`.
+//! 4. `EXOSUIT_SOCKET`.
+//! 5. `.exosuit` in the working directory or, for `apply`, beside the manifest.
+//!
+//! An option about a lattice without a lattice is a mistake: a command would otherwise change
+//! another host than its author meant.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -119,6 +132,7 @@ impl At {
         self.conversation_with(Some(manifest))
     }
 
+    /// Connects, over the lattice or the socket.
     fn conversation_with(&self, manifest: Option<&Path>) -> Result<Conversation, Failure> {
         if let Some(servers) = self.servers() {
             let lattice = Lattice::open(&self.lattice, &servers)?;
@@ -176,6 +190,7 @@ impl Local {
         Session::open(&self.path(manifest))
     }
 
+    /// The path of the socket.
     fn path(&self, manifest: Option<&Path>) -> PathBuf {
         let given = self.socket.clone();
         let given = given.or_else(|| self.data_dir.as_deref().map(in_data_dir));
@@ -186,6 +201,8 @@ impl Local {
     }
 }
 
+/// The socket in `.exosuit` of the working directory, or of the manifest's directory if only that
+/// exists.
 fn nearby(manifest: Option<&Path>) -> PathBuf {
     let here = in_data_dir(Path::new(".exosuit"));
     let beside = manifest.and_then(Path::parent);
@@ -196,6 +213,7 @@ fn nearby(manifest: Option<&Path>) -> PathBuf {
     }
 }
 
+/// The socket in a data directory.
 fn in_data_dir(directory: &Path) -> PathBuf {
     directory.join("exosuit.sock")
 }
@@ -208,6 +226,7 @@ pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
     text.ok_or_else(not_utf8)
 }
 
+/// The error for a path that JSON cannot carry.
 fn not_utf8() -> Failure {
     Failure::usage("a path must be UTF-8: the host receives it in JSON")
 }

@@ -1,4 +1,7 @@
 //! `exosuit app`: the applications of a lattice, as its hosts keep them.
+//!
+//! Any host of the lattice answers, from the records that all hosts share. `deploy` and `rollback`
+//! wait for the result, see `progress`; the others return when the change is stored.
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -137,6 +140,7 @@ impl App {
     }
 }
 
+/// A table of the applications.
 fn applications(answer: &Value) -> String {
     let row =
         |app: &Value| ["app", "state", "version", "label", "status"].map(|field| cell(&app[field]));
@@ -144,6 +148,7 @@ fn applications(answer: &Value) -> String {
     table(headings, items(&answer["apps"]).iter().map(row))
 }
 
+/// A table of the versions.
 fn history(answer: &Value) -> String {
     let current = &answer["version"];
     let row = |version: &Value| {

@@ -1,4 +1,10 @@
 //! `exosuit call`: calls an actor, with a payload and an answer of any bytes.
+//!
+//! The payload is a text, a file or stdin, up to 16 MiB. The answer goes to stdout byte for byte,
+//! so that it can be piped. On a terminal it is shown as text with escaped control characters.
+//!
+//! Over a socket the call is not signed, and the host calls the actor itself. Over a lattice this
+//! command acts as a host for one call: with a key of its own, and a signature of the cluster.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -81,6 +87,7 @@ impl Call {
         }
     }
 
+    /// Calls over the socket.
     fn through(&self, mut session: Session) -> Result<Vec<u8>, Failure> {
         let timeout = self.timeout.map(|timeout| timeout.as_millis());
         let call = Command::Call(protocol::Call {
@@ -92,6 +99,7 @@ impl Call {
         decoded(&session.request(&call)?)
     }
 
+    /// Calls over the lattice.
     fn over(&self, lattice: &Lattice) -> Result<Vec<u8>, Failure> {
         let invocation = Invocation {
             actor: self.actor.clone(),
@@ -102,6 +110,7 @@ impl Call {
         lattice.call(invocation, self.cluster()?)
     }
 
+    /// The seed of the cluster: from the option, or from the environment.
     fn cluster(&self) -> Result<KeyPair, Failure> {
         if let Some(seed) = &self.cluster_seed {
             return seed.load("--cluster-seed", KeyKind::Cluster);
@@ -120,6 +129,7 @@ impl Call {
     }
 }
 
+/// The bytes of the payload.
 fn payload(given: Option<&str>) -> Result<Vec<u8>, Failure> {
     match given {
         None => Ok(Vec::new()),
@@ -131,16 +141,19 @@ fn payload(given: Option<&str>) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// All of stdin, up to the bound.
 fn stdin() -> Result<Vec<u8>, Failure> {
     files::read(Path::new("/dev/stdin"), MAX_PAYLOAD)
 }
 
+/// The bytes of an answer.
 fn decoded(answer: &Value) -> Result<Vec<u8>, Failure> {
     let base64 = answer["payload_base64"].as_str().unwrap_or_default();
     let bytes = BASE64.decode(base64.as_bytes());
     bytes.map_err(|error| Failure::refused("internal", format!("the answer is damaged: {error}")))
 }
 
+/// Writes the answer: as it is, or escaped on a terminal.
 fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     if stdout.is_terminal() {

@@ -1,4 +1,8 @@
 //! `exosuit events`: the events of a host or a lattice, as they happen.
+//!
+//! Events of Exosuit and of 1.x have different fields. A line shows the first field that names a
+//! subject, and then the details that the event has. Unknown fields are left out; `--json` prints
+//! all.
 
 use clap::Args;
 use serde_json::Value;
@@ -32,6 +36,7 @@ impl Events {
         })
     }
 
+    /// Prints events until the host closes the connection, which it does when it stops.
     fn follow(&self, mut session: Session) -> Result<(), Failure> {
         session.request(&Command::Subscribe {})?;
         while let Some(told) = session.next()? {
@@ -43,6 +48,7 @@ impl Events {
         Ok(())
     }
 
+    /// Prints one event.
     fn show(&self, event: &Value) -> Result<(), Failure> {
         if self.at.json() {
             return line(event);

@@ -1,4 +1,7 @@
 //! `exosuit hosts`: the hosts of a lattice.
+//!
+//! Over a lattice, all hosts are pinged, and each that answers is asked for its inventory. Without
+//! one, the host of this machine is shown in the same form.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -50,6 +53,7 @@ fn alone(inventory: &Value) -> Value {
     json!({"lattice": inventory["lattice"], "hosts": [host]})
 }
 
+/// A table of the hosts.
 fn show(answer: &Value) -> String {
     let row = |host: &Value| {
         [

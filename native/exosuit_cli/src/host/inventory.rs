@@ -1,4 +1,7 @@
 //! `exosuit inventory`: the actors, providers and links of a host, and their status.
+//!
+//! Four tables: actors, providers, links, and what does not run with the reason and the time of the
+//! next try. The last one is left out if everything runs.
 
 use clap::Args;
 use serde_json::Value;
@@ -28,6 +31,7 @@ impl Inventory {
     }
 }
 
+/// The tables.
 fn show(inventory: &Value) -> String {
     let head = format!(
         "host {}, lattice {}, labels {}",
@@ -65,6 +69,7 @@ fn not_running(inventory: &Value) -> Option<String> {
     (!waiting.is_empty()).then(|| table(headings, waiting.iter().map(row)))
 }
 
+/// When the host tries again. Without a time, it waits for a change.
 fn next_try(milliseconds: &Value) -> String {
     match milliseconds.as_u64() {
         Some(milliseconds) => format!("in {} s", milliseconds.div_ceil(1_000)),

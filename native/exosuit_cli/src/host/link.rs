@@ -1,4 +1,7 @@
 //! `exosuit link`: which actor may use which capability.
+//!
+//! A contract is checked before it is sent, so that a typing error is a mistake of the command line
+//! (exit code 2) and not a refusal of a host.
 
 use clap::{Args, Subcommand};
 use exosuit_core::Contract;
@@ -119,6 +122,7 @@ fn linked(answer: &Value) -> String {
     format!("linked{}", warnings.collect::<String>())
 }
 
+/// Checks the form of a contract.
 fn check(contract: &str) -> Result<(), Failure> {
     Contract::parse(contract).map(drop).map_err(Failure::usage)
 }

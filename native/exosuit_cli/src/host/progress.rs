@@ -1,4 +1,17 @@
 //! Follows an application until it runs everywhere it should, or a timeout passes.
+//!
+//! # When it ends
+//!
+//! | status of the application | exit code |
+//! |---|---|
+//! | `running` | 0 |
+//! | `failed`, `undeployed` | 1, with the reasons |
+//! | another version than the stored one | 1: superseded, perhaps by a rollback |
+//! | anything else at the timeout | 1, with what is missing |
+//!
+//! The status is asked for again and again, and not taken from events: any host may answer, and the
+//! answer is the whole truth. A host that has not heard of the change yet is asked again until the
+//! timeout. `edition` counts the changes of the record, so an older answer is recognized.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +26,7 @@ use crate::failure::Failure;
 use crate::output::{line, printable};
 use crate::protocol::Command;
 
-/// The interval between two questions for the status.
+/// The time between two questions for the status.
 const INTERVAL: Duration = Duration::from_millis(300);
 
 /// The default timeout. It suffices to fetch and compile a module.
@@ -116,6 +129,7 @@ fn settled(
     }
 }
 
+/// What was stored: the version, and warnings about the manifest.
 fn summary(stored: &Value) -> String {
     let warnings = items(&stored["warnings"]).iter();
     let warnings = warnings.map(|warning| format!("warning: {}", cell(warning)));
@@ -152,6 +166,7 @@ fn lines(status: &Value) -> Vec<String> {
         .collect()
 }
 
+/// The status of a part on a host, with its error.
 fn state(host: &Value) -> String {
     match host["error"].as_str() {
         Some(error) => format!("{}: {error}", cell(&host["status"])),
@@ -159,6 +174,7 @@ fn state(host: &Value) -> String {
     }
 }
 
+/// The name of a host, or its id.
 fn host_name(host: &Value) -> String {
     match host["host_name"].as_str() {
         Some(name) => name.to_owned(),
@@ -218,6 +234,7 @@ pub(crate) fn status(answer: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The rows of a part: one for each host, or one that says that it is missing.
 fn rows(part: &Value) -> Vec<[String; 6]> {
     let hosts = items(&part["hosts"]);
     if hosts.is_empty() {

@@ -1,4 +1,8 @@
 //! `exosuit remote`: `IEx` on a running host.
+//!
+//! The host opens its distribution on demand, and answers with the name of its node, its port, and
+//! the path of a cookie file. `bin/exosuit` connects `IEx` to it. Versions must be equal, since
+//! both sides load the same modules.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -14,7 +18,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::protocol;
 
-/// Names the program that starts `IEx`; `bin/exosuit` sets it.
+/// The variable that names the program that starts `IEx`. `bin/exosuit` sets it.
 const IEX: &str = "EXOSUIT_IEX";
 
 /// The version of this command. The host must have the same one.
@@ -80,6 +84,7 @@ fn program() -> Result<PathBuf, Failure> {
     })
 }
 
+/// Compares the host's version with this one.
 fn check_version(way: &Value) -> Result<(), Failure> {
     if way["version"] == VERSION {
         return Ok(());
@@ -87,6 +92,7 @@ fn check_version(way: &Value) -> Result<(), Failure> {
     Err(other_version())
 }
 
+/// The error for a host of another version. A host without the command is one.
 fn other_version() -> Failure {
     let text = format!("the host has another version than this command, {VERSION}");
     Failure::refused("version", text)

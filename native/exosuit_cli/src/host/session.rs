@@ -1,4 +1,7 @@
 //! The connection to a host's socket: lines of JSON in both directions.
+//!
+//! The socket admits only its owner: it is a file with rights for its owner, so there is no login.
+//! One connection carries one command, or a stream of events.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,14 +12,16 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::protocol::{self, Command};
 
-/// The longest line: an answer of 16 MiB in base64, and more.
+/// The longest line that is read: an answer of 16 MiB in base64, and more.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 
+/// An open connection to a host of this machine.
 pub(crate) struct Session {
     stream: BufReader<UnixStream>,
 }
 
 impl Session {
+    /// Connects. If no host listens, the error says how to start one.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| absent(path, &error))?;
         Ok(Self {
@@ -58,6 +63,7 @@ impl Session {
     }
 }
 
+/// The error of a socket that nobody serves, or that belongs to another user.
 fn absent(path: &Path, error: &std::io::Error) -> Failure {
     let path = path.display();
     match error.kind() {

@@ -1,4 +1,6 @@
 //! `exosuit stop`: drains and stops a host.
+//!
+//! It works over the socket only: a host of a lattice is stopped where it runs.
 
 use clap::Args;
 use serde_json::json;

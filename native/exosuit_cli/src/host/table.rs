@@ -1,4 +1,8 @@
 //! Tables for people: sorted by the first column, and no wider than the terminal.
+//!
+//! Rows are sorted as text by their first column, so that two calls can be compared. A table that
+//! is wider than the terminal loses characters in its widest columns, down to 8, and then becomes
+//! wider than the terminal. Without a terminal, 100 columns are assumed; programs use `--json`.
 
 use std::io::{IsTerminal, stdout};
 
@@ -24,11 +28,13 @@ pub(crate) fn table<const N: usize>(
     within(width(), headings, rows)
 }
 
+/// The width of the terminal.
 fn width() -> usize {
     let terminal = stdout().is_terminal().then(terminal_size).flatten();
     terminal.map_or(USUAL_WIDTH, |(Width(width), _)| usize::from(width))
 }
 
+/// A table of at most this width.
 fn within<const N: usize>(
     width: usize,
     headings: [&str; N],

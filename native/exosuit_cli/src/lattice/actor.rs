@@ -1,4 +1,8 @@
 //! Actors on a host; components in the words of 1.x.
+//!
+//! In 1.x an actor is a *component*, and starting, scaling and stopping are one request: to run
+//! this many instances. A host acknowledges at once and sends an event when it is done. Each set of
+//! annotations has its own number of instances.
 
 use std::path::Path;
 
@@ -14,6 +18,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::protocol::{StartActor, UpdateActor};
 
+/// Starts an actor that does not exist on the host, and waits until it runs.
 pub(super) async fn start(control: &Control, start: &StartActor) -> Result<Value, Failure> {
     let id = match &start.id {
         Some(id) => id.clone(),
@@ -38,10 +43,13 @@ pub(super) async fn start(control: &Control, start: &StartActor) -> Result<Value
     Ok(json!({"id": id}))
 }
 
+/// Scales to no instances.
 pub(super) async fn stop(control: &Control, id: &str) -> Result<Value, Failure> {
     scale(control, id, 0).await
 }
 
+/// Changes the number of instances, and waits for the event. Nothing is sent if the number is right
+/// already.
 pub(super) async fn scale(control: &Control, id: &str, instances: u32) -> Result<Value, Failure> {
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
@@ -70,6 +78,7 @@ fn as_it_is(component: &Component, host: &str, instances: u32) -> Value {
     })
 }
 
+/// Replaces the code, and waits for the event about the new image.
 pub(super) async fn update(control: &Control, update: &UpdateActor) -> Result<Value, Failure> {
     let id = &update.id;
     let host = member::find(control).await?;

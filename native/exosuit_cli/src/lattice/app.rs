@@ -1,4 +1,9 @@
 //! Applications. Any host answers for all, from the records that they share.
+//!
+//! `apply` needs three requests. First the manifest is stored as an object. A host then says which
+//! files it names, as only a host parses manifests. The files are stored as well, and a host makes
+//! a version of all. Objects are stored by their digests, so a repeated `apply` sends nothing
+//! twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,6 +51,7 @@ pub(super) async fn apply(control: &Control, apply: &ApplyManifest) -> Result<Va
     control.ask_exosuit(&put).await
 }
 
+/// Stores a file, and returns its digest.
 async fn upload(objects: &Objects, path: &Path) -> Result<String, Failure> {
     let about = || path.display().to_string();
     let bytes =

@@ -1,4 +1,14 @@
 //! Selects the lattice, the host, and the credentials.
+//!
+//! | what | option | variable |
+//! |---|---|---|
+//! | the servers | `--lattice` | `EXOSUIT_LATTICE` |
+//! | the lattice | `--lattice-name` | `WASMCLOUD_LATTICE`, `WASMCLOUD_LATTICE_PREFIX` |
+//! | a credentials file | `--creds` | `EXOSUIT_LATTICE_CREDS` |
+//! | certificate authorities | `--tls-ca` | `EXOSUIT_LATTICE_CA` |
+//!
+//! Options win over variables. The variables are those of hosts, so a command on a host's machine
+//! needs no options.
 
 use std::env;
 use std::path::PathBuf;
@@ -26,6 +36,7 @@ const AUTHORITY: &str = "EXOSUIT_LATTICE_CA";
 /// The default wait for an outcome. Fetching and compiling may take a while.
 const USUAL_WAIT: Duration = Duration::from_mins(1);
 
+/// The time for one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(4);
 
 #[derive(Args)]
@@ -94,6 +105,7 @@ impl LatticeArguments {
         }
     }
 
+    /// The name of the lattice.
     pub(super) fn lattice(&self) -> Result<Id, Failure> {
         let name = self.name.clone();
         let name = name.or_else(|| NAMES.into_iter().find_map(variable_of));
@@ -106,10 +118,12 @@ impl LatticeArguments {
         (!self.no_wait).then(|| self.wait.unwrap_or(USUAL_WAIT))
     }
 
+    /// Whether an option about waiting was given.
     pub(super) fn says_wait(&self) -> bool {
         self.no_wait || self.wait.is_some()
     }
 
+    /// The options of the connection.
     pub(super) fn connection(&self, servers: &str) -> Result<ConnectionOptions, Failure> {
         let servers = servers.split(',').map(str::trim);
         let authority = self.tls_ca.clone().or_else(|| file(AUTHORITY));
@@ -127,6 +141,7 @@ impl LatticeArguments {
         })
     }
 
+    /// The credentials. Without any, the client logs in anonymously.
     fn credentials(&self) -> Result<Credentials, Failure> {
         match (&self.creds, &self.nkey) {
             (Some(file), _) => Ok(Credentials::File(file.clone())),
@@ -139,6 +154,7 @@ impl LatticeArguments {
     }
 }
 
+/// A variable that is set and not empty.
 fn variable_of(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|text| !text.is_empty())
 }

@@ -69,6 +69,7 @@ pub(super) async fn call(
     }
 }
 
+/// The bytes of an answer. Typed answers cannot be printed.
 fn bytes(answer: Reply) -> Result<Vec<u8>, Failure> {
     let bytes = answer.into_bytes();
     let bytes = bytes.map_err(|error| Failure::refused(error.code.as_str(), error))?;
@@ -95,6 +96,7 @@ async fn resolve(control: &Control, name: &str) -> Result<Address, Failure> {
     }
 }
 
+/// Whether a name is the public key of an actor.
 fn is_key(id: &Id) -> bool {
     KeyKind::of_key(id.as_str()) == Some(KeyKind::Module)
 }

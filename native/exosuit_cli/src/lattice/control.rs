@@ -1,4 +1,13 @@
 //! Requests to hosts, and their answers.
+//!
+//! Requests go to `wasmbus.ctl.v1.<lattice>.…`, and answers are envelopes of 1.x: `success`,
+//! `message`, `response`. An answer of a host means that it has accepted the request. For changes
+//! of actors and providers the outcome comes later, as an event.
+//!
+//! | nobody answers | error |
+//! |---|---|
+//! | a request to any host | `unavailable`: no host in this lattice |
+//! | a request to one host | `not_found`, with the hosts that there are |
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +29,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// answer.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// A connection to a lattice, with the host that the arguments select.
 pub(super) struct Control {
     pub(super) connection: Connection,
     pub(super) bus: Bus,
@@ -45,6 +55,7 @@ struct Envelope {
 }
 
 impl Control {
+    /// Connects. Errors name the servers, without their credentials.
     pub(super) async fn connect(
         arguments: &LatticeArguments,
         servers: &str,
@@ -111,6 +122,7 @@ impl Control {
         format!("lattice {} at {}", self.lattice, self.servers)
     }
 
+    /// The subject of a request.
     pub(super) fn subject(&self, suffix: &str) -> String {
         format!("wasmbus.ctl.v1.{}.{suffix}", self.lattice)
     }
@@ -136,6 +148,7 @@ impl Control {
         }
     }
 
+    /// The error if no host answers.
     pub(super) fn nobody(&self) -> Failure {
         let text = format!(
             "no host answers in {}: either no host runs there, or the lattice has another name (--lattice-name)",
@@ -144,6 +157,7 @@ impl Control {
         Failure::refused("unavailable", text)
     }
 
+    /// Sends a request, and returns the bytes of the answer.
     pub(super) async fn request(&self, suffix: &str, body: &Value) -> Result<Bytes, Error> {
         let body = match body {
             Value::Null => Bytes::new(),

@@ -1,4 +1,7 @@
 //! Events of hosts.
+//!
+//! Events are `CloudEvents` on `wasmbus.evt.<lattice>.…`. They are not signed, so they are only
+//! used to wait and to print.
 
 use exosuit_lattice::Subscription;
 use serde::Deserialize;
@@ -19,6 +22,7 @@ pub(super) struct Event {
 }
 
 impl Event {
+    /// Whether this host sent it.
     pub(super) fn is_of(&self, host: &str) -> bool {
         self.source == host
     }
@@ -28,6 +32,7 @@ impl Event {
         self.kind.rsplit('.').next().unwrap_or_default()
     }
 
+    /// A field of its data, as text.
     pub(super) fn text(&self, field: &str) -> &str {
         self.data[field].as_str().unwrap_or_default()
     }
@@ -39,6 +44,7 @@ pub(super) async fn subscribe(control: &Control) -> Result<Subscription, Failure
     Ok(control.bus.subscribe(&subject, None).await?)
 }
 
+/// Passes each event on, of one host or of all. It does not end by itself.
 pub(super) async fn follow(
     control: &Control,
     mut each: impl FnMut(&Value) -> Result<(), Failure>,

@@ -1,4 +1,7 @@
 //! The inventory of a host, and the hosts of a lattice, in the form of a host's socket.
+//!
+//! Hosts of Exosuit add fields, such as status and errors, that 1.x does not have. This module
+//! keeps to the common ones, because both kinds of hosts may be asked.
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -30,6 +33,7 @@ pub(super) struct Inventory {
     pub(super) providers: Vec<Provider>,
 }
 
+/// An actor on a host, with the annotations of its instances.
 #[derive(Deserialize)]
 pub(super) struct Component {
     pub(super) id: String,
@@ -44,6 +48,7 @@ pub(super) struct Component {
     pub(super) annotations: Option<Map<String, Value>>,
 }
 
+/// A provider on a host.
 #[derive(Deserialize)]
 pub(super) struct Provider {
     pub(super) id: String,
@@ -54,6 +59,7 @@ pub(super) struct Provider {
 }
 
 impl Inventory {
+    /// The inventory of a host.
     pub(super) async fn of(control: &Control, host: &str) -> Result<Self, Failure> {
         let answer = control.ask_host(host, "host.get", &Value::Null).await?;
         serde_json::from_value(answer).map_err(|error| {
@@ -91,6 +97,7 @@ impl Inventory {
     }
 }
 
+/// The inventory of the selected host, with all links of the lattice.
 pub(super) async fn inventory(control: &Control) -> Result<Value, Failure> {
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
@@ -120,6 +127,7 @@ fn actor(component: &Component) -> Value {
     })
 }
 
+/// A provider in the form of a host's socket.
 fn provider(provider: &Provider) -> Value {
     json!({
         "id": provider.id,
@@ -129,6 +137,7 @@ fn provider(provider: &Provider) -> Value {
     })
 }
 
+/// All hosts, with their inventories, asked 64 at a time.
 pub(super) async fn hosts(control: &Control) -> Result<Value, Failure> {
     let members = member::all(control).await?;
     if members.is_empty() {

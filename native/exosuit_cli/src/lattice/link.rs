@@ -1,4 +1,7 @@
 //! Links, which all hosts of a lattice share.
+//!
+//! Settings of links are configurations in 1.x: they are stored under a name first, and the link
+//! names them. A list of links therefore shows no settings.
 
 use exosuit_core::Contract;
 use serde::Deserialize;
@@ -21,6 +24,7 @@ struct ListedLink {
     interfaces: Vec<String>,
 }
 
+/// Stores the settings, and then the link.
 pub(super) async fn put(control: &Control, put: &PutLink) -> Result<Value, Failure> {
     let contract = contract(&put.contract)?;
     let body = json!({
@@ -37,6 +41,7 @@ pub(super) async fn put(control: &Control, put: &PutLink) -> Result<Value, Failu
     Ok(json!({}))
 }
 
+/// Deletes the links of a key.
 pub(super) async fn delete(control: &Control, delete: &DeleteLink) -> Result<Value, Failure> {
     let contract = contract(&delete.contract)?;
     let body = json!({
@@ -49,6 +54,7 @@ pub(super) async fn delete(control: &Control, delete: &DeleteLink) -> Result<Val
     Ok(json!({}))
 }
 
+/// All links of the lattice.
 pub(super) async fn list(control: &Control) -> Result<Value, Failure> {
     let answer = control.ask("link.get", &Value::Null).await?;
     let answer: Option<Vec<ListedLink>> = serde_json::from_value(answer).map_err(|error| {
@@ -70,6 +76,7 @@ pub(super) async fn list(control: &Control) -> Result<Value, Failure> {
     Ok(json!({"links": links.collect::<Vec<_>>()}))
 }
 
+/// A contract of the command line.
 fn contract(text: &str) -> Result<Contract, Failure> {
     Contract::parse(text).map_err(Failure::usage)
 }

@@ -1,4 +1,7 @@
 //! The hosts of a lattice, and the one that the arguments select.
+//!
+//! All hosts are pinged at once. The first answer may take four seconds; then the list is complete
+//! when none has come for 750 ms. A host that is selected by its whole id is not looked up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +16,16 @@ use super::control::{Control, unwrap};
 use crate::failure::Failure;
 use crate::output::printable;
 
-/// How long to wait for the first answer.
+/// The time to wait for the first answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long to wait for another answer after the last one.
+/// The time without an answer after which the list is complete.
 const QUIET: Duration = Duration::from_millis(750);
 
-/// How many hosts are listed.
+/// The largest number of hosts that are listed.
 const MOST: usize = 10_000;
 
-/// How many hosts an error lists.
+/// The number of hosts that an error names.
 const SHOWN: usize = 10;
 
 /// A host, as it answers a ping.
@@ -94,10 +97,13 @@ fn parse(answer: &[u8]) -> Option<Member> {
     member.ok().filter(|member: &Member| is_host(&member.id))
 }
 
+/// Whether a text is the public key of a host.
 fn is_host(text: &str) -> bool {
     PublicKey::parse(text).is_ok_and(|key| key.kind() == KeyKind::Server)
 }
 
+/// The host that is meant: the only one, one with this id or name, or one whose id or name begins
+/// so.
 fn choose(members: &[Member], wanted: Option<&str>, place: &str) -> Result<String, Failure> {
     let Some(wanted) = wanted else {
         return match members {
@@ -128,6 +134,7 @@ fn choose(members: &[Member], wanted: Option<&str>, place: &str) -> Result<Strin
     }
 }
 
+/// The error for a host that is not there.
 fn absent(wanted: &str, members: &[Member], place: &str) -> Failure {
     let text = format!(
         "no host {} in {place}: known are {}",
@@ -137,6 +144,7 @@ fn absent(wanted: &str, members: &[Member], place: &str) -> Failure {
     Failure::refused("not_found", text)
 }
 
+/// The hosts, for an error.
 fn names(members: &[Member]) -> String {
     let name = |member: &Member| match member.friendly_name.as_str() {
         "" => member.id.clone(),

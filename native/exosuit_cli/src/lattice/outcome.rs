@@ -1,4 +1,8 @@
 //! The outcome of a command that a host has only acknowledged.
+//!
+//! The subscription begins before the command is sent, so the event cannot come too early. If it
+//! does not come in time, the command has failed for its user, though the host may still carry it
+//! out; the error says so.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Providers on a host.
+//!
+//! A name without a scheme is a built-in provider, a path an archive for hosts of wasmCloud, and
+//! anything else a reference that is sent as it is.
 
 use exosuit_core::{Id, Reference};
 use serde_json::{Value, json};
@@ -11,6 +14,7 @@ use super::{configuration, member};
 use crate::failure::Failure;
 use crate::protocol::StartProvider;
 
+/// Starts a provider, and waits until it runs.
 pub(super) async fn start(control: &Control, start: &StartProvider) -> Result<Value, Failure> {
     let reference = reference(&start.name)?;
     let id = match &start.id {
@@ -37,6 +41,7 @@ pub(super) async fn start(control: &Control, start: &StartProvider) -> Result<Va
     Ok(json!({"id": id}))
 }
 
+/// Stops a provider, and waits until it has stopped.
 pub(super) async fn stop(control: &Control, id: &str) -> Result<Value, Failure> {
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
@@ -55,6 +60,7 @@ pub(super) async fn stop(control: &Control, id: &str) -> Result<Value, Failure> 
     Ok(json!({}))
 }
 
+/// Whether an event is the outcome for this provider.
 fn named(id: &str, kinds: [&'static str; 2]) -> impl Fn(&Event) -> bool {
     move |event| event.text("provider_id") == id && kinds.contains(&event.name())
 }
@@ -76,6 +82,7 @@ fn reference(name: &str) -> Result<String, Failure> {
     }
 }
 
+/// The id of a provider whose user gave none: the last part of its name.
 fn usual_id(name: &str) -> Result<String, Failure> {
     let last = name.rsplit("://").next().unwrap_or(name);
     let id = Id::parse(last);

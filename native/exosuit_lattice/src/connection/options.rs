@@ -167,7 +167,7 @@ impl ConnectionOptions {
     ///
     /// # Errors
     ///
-    /// `InvalidOption` for no server, an address that cannot be parsed, a WebSocket scheme, or a
+    /// `InvalidOption` for no server, an address that cannot be parsed, a `WebSocket` scheme, or a
     /// file of TLS that cannot be opened.
     pub(crate) fn check(&self) -> Result<(Vec<ServerAddr>, Credentials), Error> {
         if self.servers.is_empty() {

@@ -1,4 +1,15 @@
 //! The list `allowed_hosts`, and the target of a request.
+//!
+//! # How a request is decided
+//!
+//! 1. Entries whose port does not fit are left out.
+//! 2. If one of the others names the host itself, the request may reach any address.
+//! 3. If one allows the host by `*`, `*.domain` or a range, it may reach public addresses, and
+//!    special ones in any range of the entries that fit.
+//! 4. Otherwise the request is denied.
+//!
+//! The decision is repeated for each request, so a change of the link takes effect at once. It
+//! costs one comparison per entry.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,29 +26,34 @@ use crate::settings::invalid;
 /// The setting that holds the list.
 pub(crate) const KEY: &str = "allowed_hosts";
 
-/// The longest list.
+/// The largest number of entries. Each request compares them one by one.
 const MAX_ENTRIES: usize = 1_024;
 
-/// Where requests may go. An empty list allows nothing.
+/// The list of a link. An empty list allows nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Allowed(Vec<Pattern>);
 
+/// One entry: hosts and ports.
 #[derive(Debug, PartialEq, Eq)]
 struct Pattern {
     host: Host,
     port: Port,
 }
 
+/// The hosts of an entry.
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
     Any,
-    /// Names that end with this text, which starts with a dot.
+    /// Hosts that end with this text, which begins with a dot.
     Under(Box<str>),
+    /// One host. It also allows special addresses.
     Named(Box<str>),
-    /// Allows addresses in this range.
+    /// Targets that are addresses in this range. It also allows names that resolve into it, if
+    /// another entry allows the name.
     Within(Range),
 }
 
+/// The ports of an entry.
 #[derive(Debug, PartialEq, Eq)]
 enum Port {
     Any,
@@ -46,18 +62,23 @@ enum Port {
     Only(u16),
 }
 
-/// Where a request goes.
+/// The target of a request: a host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     host: Box<str>,
     port: u16,
+    /// Whether the port is that of the scheme.
     of_scheme: bool,
-    /// The address, if the host is an address.
+    /// The address, if the host is one.
     address: Option<IpAddr>,
 }
 
 impl Allowed {
-    /// Reads a list that is separated by commas or spaces.
+    /// Parses a list that is separated by commas or spaces.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link`, with the list and the allowed forms.
     pub(crate) fn read(text: &str) -> Result<Self, Error> {
         let entries = text.split(|c: char| c == ',' || c.is_whitespace());
         let entries = entries.filter(|entry| !entry.is_empty());
@@ -78,7 +99,10 @@ impl Allowed {
         self.0.is_empty()
     }
 
-    /// The addresses that a request to this target may reach. None if the list does not allow the target.
+    /// The addresses that a request to this target may reach. `None` if no entry allows the target.
+    ///
+    /// All ranges that fit the port count, also if another entry allows the host: the name may
+    /// resolve into one of them.
     pub(crate) fn reach(&self, target: &Target) -> Option<Reach> {
         let fitting = || self.0.iter().filter(|pattern| pattern.fits_port(target));
         let is_named = |it: &Pattern| matches!(&it.host, Host::Named(name) if *name == target.host);
@@ -95,6 +119,7 @@ impl Allowed {
 }
 
 impl Pattern {
+    /// Parses an entry.
     fn read(entry: &str) -> Option<Self> {
         if entry == "*" {
             let (host, port) = (Host::Any, Port::Any);
@@ -115,6 +140,7 @@ impl Pattern {
         Some(Self { host, port })
     }
 
+    /// Whether the entry has the host.
     fn fits_host(&self, target: &Target) -> bool {
         match &self.host {
             Host::Any => true,
@@ -124,6 +150,7 @@ impl Pattern {
         }
     }
 
+    /// Whether the entry has the port.
     fn fits_port(&self, target: &Target) -> bool {
         match self.port {
             Port::Any => true,
@@ -134,7 +161,11 @@ impl Pattern {
 }
 
 impl Target {
-    /// The target of a request: `http` or `https`, a host, no user.
+    /// The target of a request.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_input` for another scheme than `http` and `https`, a user, or a bad host or port.
     pub(crate) fn of(uri: &Uri) -> Result<Self, Error> {
         let scheme = uri.scheme();
         let default = match scheme {
@@ -168,7 +199,7 @@ impl Target {
         self.address
     }
 
-    /// The value of the header `Host`: with the port, unless it is the port of the scheme.
+    /// The header `host`: with the port, unless it is that of the scheme.
     pub(crate) fn as_host(&self) -> Cow<'_, str> {
         if self.of_scheme {
             (&*self.host).into()
@@ -185,13 +216,14 @@ impl fmt::Display for Target {
     }
 }
 
+/// A request whose target cannot be parsed.
 fn refused(why: &str) -> Error {
     let detail =
         format!("the request cannot be sent: {why}; expected http://HOST/… or https://HOST/…");
     Error::new(Code::InvalidInput, detail)
 }
 
-/// `10.0.0.0/8`, `[fd00::/8]`.
+/// A range: `10.0.0.0/8`, or `[fd00::/8]` with brackets.
 fn range(text: &str) -> Option<Range> {
     match text.strip_prefix('[') {
         Some(inner) => Range::read(inner.strip_suffix(']')?),
@@ -199,6 +231,7 @@ fn range(text: &str) -> Option<Range> {
     }
 }
 
+/// The host and the text of the port. A colon inside of brackets belongs to the address.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     let end = text.rfind(']').map_or(0, |end| end + 1);
     match text[end..].rfind(':') {
@@ -207,7 +240,7 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A host or an address in the one form in which two are the same.
+/// A host in the form in which two are equal. `None` for a text that is no host.
 fn name(text: &str) -> Option<Box<str>> {
     if let Some(inner) = text.strip_prefix('[') {
         let address: std::net::Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;

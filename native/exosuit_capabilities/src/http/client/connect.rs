@@ -1,4 +1,16 @@
 //! Makes connections to servers: a bounded number, each within a timeout, and ended when the server stops reading.
+//!
+//! # The life of a connection
+//!
+//! 1. A slot is taken: one of the actor's own, and one of all. Without a free one, an idle
+//!    connection is asked to close.
+//! 2. The name is resolved, TCP and TLS are set up, both within `connect_timeout_ms`, as is the
+//!    wait for the slot.
+//! 3. The pool gives it to requests with the same mark.
+//! 4. It ends when its server closes it, after `idle_timeout_ms`, when another connection needs its
+//!    slot, or when the server stops reading for `body_timeout_ms`.
+//!
+//! The slot is a field of the connection, so it is free only when the socket is closed.
 
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
@@ -27,29 +39,36 @@ use super::resolve::{Resolver, Within};
 use super::settings::ClientLimits;
 use super::turns::{Turn, Turns};
 
+/// A connector with TLS for targets that ask for it.
 type Https = HttpsConnector<HttpConnector<Within>>;
+/// A TCP connection, with TLS or without.
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Makes connections.
+/// Makes connections: the connector of the pool. Clones share slots and resolver.
 #[derive(Clone)]
 pub(crate) struct Connect {
     tls: Arc<rustls::ClientConfig>,
     resolver: Resolver,
+    /// One turn for each open connection.
     slots: Turns,
+    /// The open connections, for those that need a slot.
     connections: Arc<Connections>,
     limits: ClientLimits,
 }
 
-/// A connection. It counts against the limits until it is closed.
+/// An open connection. It holds its slot until it is dropped.
 pub(crate) struct Kept {
     stream: TokioIo<Pin<Box<TimeoutStream<TokioIo<Stream>>>>>,
+    /// Counts its requests and responses.
     open: Open,
-    /// The next byte to be sent begins a request.
+    /// Whether the next byte that is written begins a request: something was read since the last
+    /// write, or nothing was written yet.
     has_read: bool,
     _slot: Turn,
 }
 
 impl Connect {
+    /// No connection is open.
     pub(crate) fn new(tls: rustls::ClientConfig, limits: ClientLimits) -> Self {
         Self {
             tls: Arc::new(tls),
@@ -60,7 +79,7 @@ impl Connect {
         }
     }
 
-    /// Makes connections to the addresses within the reach of this mark only.
+    /// A connector that reaches only the addresses that this mark allows.
     fn https(&self, mark: Mark) -> Https {
         let mut tcp = HttpConnector::new_with_resolver(self.resolver.within(mark));
         tcp.enforce_http(false);
@@ -68,7 +87,12 @@ impl Connect {
         HttpsConnector::from((tcp, Arc::clone(&self.tls)))
     }
 
-    /// Connects to a target that is marked.
+    /// Makes a connection to a marked target.
+    ///
+    /// # Errors
+    ///
+    /// `denied`, `overloaded` without a slot in time, `unavailable` without a connection in time,
+    /// `provider` if TLS fails.
     async fn open(self, to: Uri) -> Result<Kept, Error> {
         let target = to.to_string();
         let (mark, to) = Mark::take(&to).ok_or_else(unmarked)?;
@@ -107,6 +131,7 @@ impl Connect {
         }
     }
 
+    /// The error without a slot, with both settings that bound them.
     fn no_slot(&self, server: &str) -> Error {
         let ClientLimits {
             max_connections,
@@ -124,21 +149,24 @@ impl Connect {
     }
 }
 
+/// Waits for the connector, and then for the connection.
 async fn connect(mut https: Https, to: Uri) -> Result<Stream, Box<dyn StdError + Send + Sync>> {
     poll_fn(|context| https.poll_ready(context)).await?;
     https.call(to).await
 }
 
+/// The address in a target, if it is not a name.
 fn address_of(target: &Uri) -> Option<IpAddr> {
     target.host()?.trim_matches(['[', ']']).parse().ok()
 }
 
+/// A fault of ours: each target gets its mark before it is sent.
 fn unmarked() -> Error {
     Error::new(Code::Internal, "a request came without its mark")
 }
 
-/// The error of a failed connection. A server with a wrong certificate is at fault. A server that cannot be reached
-/// may be reached later.
+/// The error of a failed connection. TLS is the server's fault (`provider`); a server that is not
+/// there may come later (`unavailable`).
 fn refused(server: &str, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
     if let Some(error) = own(error) {
         return error;
@@ -168,6 +196,7 @@ impl Service<Uri> for Connect {
 }
 
 impl Kept {
+    /// Counts a request, if this write begins one.
     fn writes(&mut self) {
         if std::mem::take(&mut self.has_read) {
             self.open.asks();

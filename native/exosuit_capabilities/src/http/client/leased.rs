@@ -1,4 +1,11 @@
 //! Bodies that end with their call: at its deadline, or when the actor that made it is stopped.
+//!
+//! A call has two bodies: that of the request, which hyper reads, and that of the response, which
+//! the guest reads. Both hold the `Term`, and with it the lease of the call. So the call counts as
+//! running until both are done.
+//!
+//! The timer is made when a body first has to wait. A body that is always ready costs no timer, and
+//! checks the clock at each frame.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +17,8 @@ use bytes::Bytes;
 use exosuit_core::{Code, Error, Lease};
 use hyper::body::{Body, Frame, SizeHint};
 
-/// The end of a call, shared by its bodies. The lease is held until the last of them has ended.
+/// The end of a call, shared by its bodies. The lease is given back when the last of them has
+/// ended.
 pub(crate) struct Term {
     pub(crate) lease: Lease,
     pub(crate) deadline: Instant,
@@ -18,7 +26,7 @@ pub(crate) struct Term {
 
 /// A body of a call.
 pub(crate) struct Leased<B> {
-    /// None when it has ended, well or not.
+    /// `None` when it has ended, with or without an error.
     body: Option<B>,
     term: Option<Arc<Term>>,
     /// Set up when the body is first waited for.
@@ -26,6 +34,7 @@ pub(crate) struct Leased<B> {
 }
 
 impl Term {
+    /// The error, if the call has ended.
     fn end_by_now(&self) -> Option<Error> {
         if self.lease.withdrawn.is_cancelled() {
             Some(stopped())
@@ -36,6 +45,7 @@ impl Term {
         }
     }
 
+    /// Waits for the end of the call.
     async fn end(self: Arc<Self>) -> Error {
         tokio::select! {
             () = self.lease.withdrawn.cancelled() => stopped(),
@@ -44,10 +54,12 @@ impl Term {
     }
 }
 
+/// The caller was stopped.
 fn stopped() -> Error {
     Error::new(Code::Dropped, "the HTTP client was stopped during the call")
 }
 
+/// The deadline of the call passed.
 fn late() -> Error {
     let detail = "the deadline of the call passed before the exchange was over";
     Error::new(Code::Deadline, detail)
@@ -63,13 +75,14 @@ impl<B> Leased<B> {
         }
     }
 
-    /// Lets go of all.
+    /// Drops the body, the timer and the lease.
     fn close(&mut self) {
         self.body = None;
         self.end = None;
         self.term = None;
     }
 
+    /// Ready with the error when the call has ended.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Error> {
         let Some(term) = &self.term else {
             return Poll::Pending;

@@ -1,4 +1,10 @@
 //! The mark of a connection: whose requests it serves, and which addresses it may reach.
+//!
+//! ```text
+//! https://api.example.com/v1
+//! https://public.shop@api.example.com/v1       the mark is before the @
+//!         └reach └caller
+//! ```
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
@@ -12,19 +18,19 @@ use super::reach::Reach;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) reach: Reach,
-    /// The id of the caller. All its characters are allowed in an authority.
+    /// The id of the actor that sends. Ids have only letters that an authority may have.
     pub(crate) caller: Box<str>,
 }
 
 impl Mark {
-    /// The target with this mark.
+    /// The target with this mark. `None` if it has no authority.
     pub(crate) fn put(&self, target: &Uri) -> Option<Uri> {
         let Self { reach, caller } = self;
         let authority = format!("{reach}.{caller}@{}", target.authority()?);
         with_authority(target, authority.parse().ok()?)
     }
 
-    /// The mark of a target, and the target without it.
+    /// The mark of a target, and the target without it. `None` if there is none.
     pub(crate) fn take(target: &Uri) -> Option<(Self, Uri)> {
         let (mark, authority) = target.authority()?.as_str().split_once('@')?;
         let (reach, caller) = mark.split_once('.')?;
@@ -36,6 +42,7 @@ impl Mark {
     }
 }
 
+/// The same target with another authority.
 fn with_authority(target: &Uri, authority: Authority) -> Option<Uri> {
     let mut parts = target.clone().into_parts();
     parts.authority = Some(authority);

@@ -7,6 +7,32 @@
 //! 4. `leased` ends the bodies with their call; `failure` explains what went wrong.
 //!
 //! `wasmbus` decodes and encodes the messages of the older contract.
+//!
+//! # The life of a request
+//!
+//! 1. `Target::of` parses the target: `http` or `https`, a host, a port, no user.
+//! 2. `reach` looks it up in `allowed_hosts` of the link, or of the provider, and refuses it with
+//!    `denied`.
+//! 3. `prepare` removes headers of the hop, sets `host` and the mark, and puts the body under the
+//!    term of the call.
+//! 4. The pool of hyper-util finds a connection with the same mark, or asks `Connect` for one.
+//! 5. `receive` hands out the head. The connection counts as busy until the body is read or
+//!    dropped.
+//!
+//! # Errors of a request
+//!
+//! | code | reason |
+//! |---|---|
+//! | `denied` | the target is not allowed, or its name resolves to special addresses only |
+//! | `invalid_input` | scheme, host, port, method or a header of the request |
+//! | `unavailable` | no connection in time, or the client is stopped |
+//! | `overloaded` | as many connections are open as may, and none became free |
+//! | `provider` | TLS failed, the server gave no response, or a response that is too large |
+//! | `io` | the response broke off after its head |
+//! | `deadline`, `dropped` | the call ended, and with it the exchange |
+//!
+//! A request is never sent twice, except by hyper on a connection that its server closed before the
+//! first byte went out.
 
 mod allowed;
 mod connect;
@@ -82,17 +108,25 @@ pub struct HttpClient {
     configuration: Configuration,
     /// The limit of the body of a response that does not stream.
     max_body_bytes: u64,
-    /// `None` after the client has stopped, which closes its idle connections.
+    /// `None` after the stop. Connections that nobody uses are closed with it; those in use end
+    /// with their requests.
     client: Mutex<Option<Sender>>,
 }
 
+/// The pool of connections. Clones share it.
 type Sender = Client<Connect, Leased<Body>>;
 
-/// The interface of `wasi:http` that actors call and this client answers.
+/// The interface of `wasi:http` that actors import and this client answers.
 const INTERFACE: &str = "outgoing-handler";
 
 impl HttpClient {
-    /// A client without a connection yet. May read a file: not for an async thread.
+    /// A client without a connection. Reads the files of certificates, so do not call it on an
+    /// async thread.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` for a setting, a list that cannot be parsed, or certificates that cannot be
+    /// read.
     pub fn open(id: Id, configuration: &Configuration) -> Result<Arc<Self>, Error> {
         let limits = settings::limits(configuration)?;
         settings::allowed(configuration, &Configuration::new())?;
@@ -106,6 +140,7 @@ impl HttpClient {
         }))
     }
 
+    /// Checks a call and returns its answer, which sends the request when it is polled.
     fn start(&self, call: CapabilityCall) -> Result<Answer, Error> {
         let CapabilityCall { invocation, link } = call;
         let (link, deadline) = (link.as_deref(), invocation.context.deadline);
@@ -132,6 +167,8 @@ impl HttpClient {
         }
     }
 
+    /// Checks a request, and returns the future of its response. An error comes before anything is
+    /// sent.
     fn send(
         &self,
         exchange: Exchange,
@@ -160,6 +197,10 @@ impl HttpClient {
     }
 
     /// The addresses that a request to this target may reach.
+    ///
+    /// # Errors
+    ///
+    /// `denied`, with the target and the setting to change.
     fn reach(&self, link: Option<&Link>, target: &Target) -> Result<Reach, Error> {
         let none = Configuration::new();
         let own = link.map_or(&none, |link| link.seen_from(&self.id).0);
@@ -180,6 +221,7 @@ impl HttpClient {
         }
     }
 
+    /// Whether the contract and the interfaces of a link are offered, and its list can be parsed.
     fn check_link(&self, link: &Link) -> Result<(), Error> {
         HTTP_CLIENT.check_link(&self.id, link)?;
         let [wasmbus, wit] = [&self.contracts[0], &self.contracts[1]];
@@ -245,7 +287,8 @@ impl Capability for HttpClient {
     }
 }
 
-/// The sender of a request: connections are shared among senders.
+/// The sender of a request, as the mark of its connections. Actors of other hosts are told apart by
+/// their ids.
 fn caller(origin: &Origin) -> Box<str> {
     match origin {
         Origin::Host => "host".into(),
@@ -254,6 +297,7 @@ fn caller(origin: &Origin) -> Box<str> {
     }
 }
 
+/// A pool with these limits.
 fn client(connect: Connect, limits: ClientLimits) -> Sender {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -300,6 +344,7 @@ fn prepare(
     Ok(Request::from_parts(head, Leased::new(body, term)))
 }
 
+/// The response for the guest. Interim answers are an error; its body ends with the call.
 fn receive(
     response: Response<Incoming>,
     target: Target,

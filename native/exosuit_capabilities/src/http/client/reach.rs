@@ -3,6 +3,16 @@
 //! Private, loopback, link-local and other special addresses belong to the machine and the network of the host. A
 //! request reaches them only if its list names the host itself, or a range with the address. Without this, a public
 //! name that resolves to 127.0.0.1 would open local services to guests.
+//!
+//! | list of the link | addresses that are reached |
+//! |---|---|
+//! | names the host itself | all of the host's |
+//! | `*` or `*.example.com` | public ones |
+//! | the same, and `10.0.0.0/8` | public ones, and those of the range |
+//! | only ranges | for targets that are addresses in a range |
+//!
+//! The reach is part of the mark of a connection, as text: two links with different lists never
+//! share one.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,7 +29,7 @@ pub(crate) enum Reach {
     Public(Vec<Range>),
 }
 
-/// A range of addresses: `10.0.0.0/8`.
+/// A range of addresses, `10.0.0.0/8`. IPv4 addresses that are mapped to IPv6 count as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
     address: IpAddr,
@@ -27,7 +37,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// Reads `ADDRESS/PREFIX`.
+    /// Parses `ADDRESS/PREFIX`. `None` for anything else.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/')?;
         let address: IpAddr = address.parse().ok()?;
@@ -36,7 +46,7 @@ impl Range {
         (prefix <= most).then_some(Self { address, prefix })
     }
 
-    /// Whether it holds an address.
+    /// Whether an address is in the range.
     pub(crate) fn holds(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -66,7 +76,7 @@ impl Reach {
         }
     }
 
-    /// Reads what [`Display`](fmt::Display) wrote.
+    /// Parses the text of [`Display`](fmt::Display).
     pub(crate) fn parse(mark: &str) -> Option<Self> {
         if mark == "all" {
             return Some(Self::All);
@@ -116,6 +126,7 @@ pub(crate) fn out_of_reach(host: &str, address: IpAddr) -> Error {
     Error::new(Code::Denied, detail)
 }
 
+/// A range with only this address, for the error.
 fn example(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => format!("{address}/32:*"),
@@ -123,7 +134,7 @@ fn example(address: IpAddr) -> String {
     }
 }
 
-/// Whether an address is not public: it belongs to this machine or its networks, or is reserved.
+/// Whether an address belongs to this machine, to a private network, or is reserved.
 fn is_special(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_special_v4(address),
@@ -131,6 +142,7 @@ fn is_special(address: IpAddr) -> bool {
     }
 }
 
+/// The special addresses of IPv4.
 fn is_special_v4(address: Ipv4Addr) -> bool {
     // 0/8 is this machine, 100.64/10 the network of a provider (CGNAT), 192.0.0/24 and 198.18/15 are
     // for protocols and benchmarks, 240/4 is reserved. 168.63.129.16 is the wire server of Azure:
@@ -148,6 +160,7 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
         || a >= 240
 }
 
+/// The special addresses of IPv6, and those that embed a special one of IPv4.
 fn is_special_v6(address: Ipv6Addr) -> bool {
     let [first, second, third, .., high, low] = address.segments();
     let embedded = |high: u16, low: u16| {

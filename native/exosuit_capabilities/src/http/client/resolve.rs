@@ -1,5 +1,8 @@
 //! Resolves host names. A lookup occupies a thread, possibly longer than its caller waits, so the number of lookups is
 //! bounded, in total and per actor. Only addresses that the request may reach are used.
+//!
+//! Addresses are checked after the resolution and before the connection, so a name that changes its
+//! address between two look-ups gains nothing: what was checked is what is connected to.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -17,10 +20,11 @@ use super::mark::Mark;
 use super::reach::out_of_reach;
 use super::turns::Turns;
 
-/// The number of names that are looked up at a time. The threads are shared with all reads of files.
+/// The number of look-ups at a time. The threads are shared with everything that reads files.
 const LOOK_UPS: usize = 16;
 
-/// The part of these for one actor: a name that no server answers for takes many seconds.
+/// The number of look-ups at a time for one actor. A name that no server answers for takes many
+/// seconds.
 const LOOK_UPS_OF_ACTOR: usize = 4;
 
 type Failure = Box<dyn StdError + Send + Sync>;
@@ -29,7 +33,7 @@ type Failure = Box<dyn StdError + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Resolver(Turns);
 
-/// The resolver, for requests of one mark.
+/// The resolver for requests of one mark: it returns only addresses within their reach.
 #[derive(Clone)]
 pub(crate) struct Within {
     resolver: Resolver,
@@ -37,6 +41,7 @@ pub(crate) struct Within {
 }
 
 impl Resolver {
+    /// No look-up runs.
     pub(crate) fn new() -> Self {
         Self(Turns::new(LOOK_UPS, LOOK_UPS_OF_ACTOR))
     }
@@ -47,6 +52,8 @@ impl Resolver {
         Within { resolver, mark }
     }
 
+    /// Asks the operating system on a blocking thread. The turn lasts as long as the thread, even
+    /// if the caller has given up.
     async fn look_up(self, name: Name, caller: &str) -> io::Result<Vec<SocketAddr>> {
         let turn = self.0.take(caller).await.map_err(io::Error::other)?;
         let look_up = spawn_blocking(move || {

@@ -1,4 +1,13 @@
 //! The settings of the client: those of its connections, and the hosts that a link allows.
+//!
+//! | setting | of | default |
+//! |---|---|---|
+//! | limits of connections | the provider | see `HTTP_CLIENT` |
+//! | certificates | the provider | the roots of the web |
+//! | `allowed_hosts` | the link, else the provider | nothing is allowed |
+//!
+//! With `ca_file`, only its certificates are trusted. `ca_files` adds to the roots. A client that
+//! would trust nobody is refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,26 +26,26 @@ use crate::settings::{Settings, invalid};
 /// The largest file of certificates that is read. The web's roots take less than 1 MiB.
 const MAX_FILE_KIB: u64 = 4_096;
 
-/// The bounds of the connections.
+/// The limits of connections. They hold for the life of the client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientLimits {
-    /// The time in which a connection must be made, including TLS.
+    /// The time for a slot, and the time for TCP and TLS.
     pub(crate) connect_timeout: Duration,
-    /// The time after which a server that stops reading is given up.
+    /// The time after which a server that stops reading loses its connection.
     pub(crate) body_timeout: Duration,
-    /// The time after which an idle connection is closed.
+    /// The time after which an unused connection is closed.
     pub(crate) idle_timeout: Duration,
-    /// The number of idle connections to one server.
+    /// The number of unused connections to one server.
     pub(crate) max_idle: usize,
-    /// The number of connections at a time.
+    /// The number of open connections.
     pub(crate) max_connections: usize,
-    /// The limit of these for one actor.
+    /// The number of open connections of one actor; half of all by default.
     pub(crate) max_of_actor: usize,
     /// The limit of the body of a response that does not stream.
     pub(crate) max_body_bytes: u64,
 }
 
-/// Reads the bounds.
+/// Parses the limits.
 pub(crate) fn limits(configuration: &Configuration) -> Result<ClientLimits, Error> {
     let settings = settings([configuration]);
     let max_connections = settings.count("max_connections")?;
@@ -53,13 +62,13 @@ pub(crate) fn limits(configuration: &Configuration) -> Result<ClientLimits, Erro
     })
 }
 
-/// The allowed hosts of the link or, if it has none, of the provider.
+/// The list of the link, or of the provider if the link has none. They are not merged.
 pub(crate) fn allowed(provider: &Configuration, link: &Configuration) -> Result<Allowed, Error> {
     let settings = settings([provider, link]);
     Allowed::read(settings.text(KEY).unwrap_or_default())
 }
 
-/// The trusted certificates. Reads the files that the settings name.
+/// The TLS configuration. Reads the files of certificates, and blocks.
 pub(crate) fn tls(configuration: &Configuration) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -68,6 +77,7 @@ pub(crate) fn tls(configuration: &Configuration) -> Result<ClientConfig, Error> 
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// The certificates that are trusted.
 fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let only = settings.text("ca_file");
@@ -97,7 +107,8 @@ fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// Adds the certificates of the operating system. Skips certificates of a kind that is no longer supported.
+/// Adds the certificates of the operating system. Some of them are too old to be parsed, and are
+/// skipped.
 fn add_native(roots: &mut RootCertStore) -> Result<(), Error> {
     let found = rustls_native_certs::load_native_certs();
     let (added, _ignored) = roots.add_parsable_certificates(found.certs);
@@ -112,6 +123,7 @@ fn add_native(roots: &mut RootCertStore) -> Result<(), Error> {
     Err(Error::new(Code::InvalidLink, detail))
 }
 
+/// Adds all certificates of a file. One that cannot be parsed is an error.
 fn add_file(roots: &mut RootCertStore, key: &str, path: &str) -> Result<(), Error> {
     let refused = |why: String| {
         let detail = format!("setting {key}: {path} is not a file of certificates in PEM: {why}");
@@ -132,6 +144,7 @@ fn add_file(roots: &mut RootCertStore, key: &str, path: &str) -> Result<(), Erro
     Ok(())
 }
 
+/// The layers of settings, the later ones on top.
 fn settings<const N: usize>(layers: [&Configuration; N]) -> Settings {
     let mut settings = Settings::new(&HTTP_CLIENT);
     for layer in layers {

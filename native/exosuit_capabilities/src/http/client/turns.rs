@@ -1,4 +1,7 @@
 //! A semaphore for a scarce resource, with a limit in total and a limit per actor.
+//!
+//! A caller first waits for one of its own turns, and then for one of all. In this order, a caller
+//! that waits for its own blocks nobody else. The map of callers forgets those without turns.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -8,12 +11,14 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Turns at something. Clones share them.
+/// A scarce resource. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Turns {
+    /// The turns of all callers.
     all: Arc<Semaphore>,
     /// The limit for one caller.
     share: usize,
+    /// The turns of each caller that has or waits for one.
     callers: Arc<Mutex<HashMap<Box<str>, Weak<Semaphore>>>>,
 }
 
@@ -25,7 +30,7 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// The limits in total and per caller.
+    /// Turns with a limit in total, and one per caller.
     pub(crate) fn new(all: usize, share: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(all)),
@@ -34,13 +39,13 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn of the caller's share, and then for a turn of all. A caller that waits for its own share
-    /// does not delay others.
+    /// Waits for a turn.
     pub(crate) async fn take(&self, caller: &str) -> Result<Turn, AcquireError> {
         self.take_or_free(caller, |_| pending()).await
     }
 
-    /// The same. `free` runs while there is no turn: of the caller's share, or of all.
+    /// Waits for a turn. While there is none, runs `free` with the caller, or with `None` for the
+    /// limit of all.
     pub(crate) async fn take_or_free<'a, F>(
         &self,
         caller: &'a str,
@@ -57,6 +62,7 @@ impl Turns {
         })
     }
 
+    /// The turns of a caller.
     fn of(&self, caller: &str) -> Arc<Semaphore> {
         let mut callers = self.callers.lock();
         if let Some(own) = callers.get(caller).and_then(Weak::upgrade) {
@@ -69,6 +75,7 @@ impl Turns {
     }
 }
 
+/// A permit at once, or after `free` has made one free.
 async fn acquire(
     turns: &Arc<Semaphore>,
     free: impl Future<Output = Infallible>,

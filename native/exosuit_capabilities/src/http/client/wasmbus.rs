@@ -16,9 +16,11 @@ use crate::message;
 /// The operation of the contract.
 pub(crate) const OPERATION: &str = "HttpClient.Request";
 
+/// The form of a request, for the error.
 const SHAPE: &str = "{method: str, url: str, headers: {str: [str]}, body: bin} with at most 1024 \
                      headers";
 
+/// A request as the guest encodes it.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(default = "get")]
@@ -30,11 +32,16 @@ struct Asked<'a> {
     body: Option<Cow<'a, [u8]>>,
 }
 
+/// The method of a request that has none.
 fn get() -> String {
     "GET".to_owned()
 }
 
-/// Reads a request, without copying its body.
+/// Decodes a request. Its body is a slice of the message.
+///
+/// # Errors
+///
+/// `invalid_input`.
 pub(crate) fn request(payload: &Bytes) -> Result<Request<Body>, Error> {
     let asked: Asked = message::read(OPERATION, SHAPE, payload)?;
     let body = match asked.body {
@@ -53,6 +60,7 @@ pub(crate) fn request(payload: &Bytes) -> Result<Request<Body>, Error> {
     Ok(request)
 }
 
+/// The headers of a request. A bad name or value is `invalid_input`.
 fn headers(given: Option<Header>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     let given = given.into_iter().flat_map(Header::into_pairs);
@@ -67,7 +75,11 @@ fn headers(given: Option<Header>) -> Result<HeaderMap, Error> {
     Ok(headers)
 }
 
-/// Writes a response, whose body may have so many bytes.
+/// Encodes a response, once its body is complete.
+///
+/// # Errors
+///
+/// `provider` for a body of more than `most` bytes, or the error of the body.
 pub(crate) async fn response(response: Response<Body>, most: u64) -> Result<Bytes, Error> {
     let (head, mut body) = response.into_parts();
     let mut whole = Vec::new();
@@ -88,6 +100,7 @@ pub(crate) async fn response(response: Response<Body>, most: u64) -> Result<Byte
     })
 }
 
+/// The message of a response.
 fn write(status: u16, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, ValueWriteError> {
     let mut out = Vec::with_capacity(1_024 + body.len());
     encode::write_map_len(&mut out, 3)?;
@@ -100,6 +113,7 @@ fn write(status: u16, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, ValueWr
     Ok(out.into())
 }
 
+/// A request that cannot be sent.
 fn refused(why: &str) -> Error {
     let detail = format!("the request cannot be sent: {why}");
     Error::new(Code::InvalidInput, detail)

@@ -2,6 +2,16 @@
 //!
 //! Waiting cannot deadlock: a task that waits for bytes holds none, and takes all of them at once when they are
 //! free. Smaller requests are served in the meantime, and every wait ends at its timeout.
+//!
+//! ```text
+//! whole budget of the address          max_buffered_bytes
+//! ├── share of client A                half of it, or the largest body
+//! └── share of client B
+//! ```
+//!
+//! Taking bytes from a share takes them from the whole as well, under one lock, so nobody holds
+//! only one of the two. Bytes are counted in KiB. A body that is announced takes nothing: only
+//! bytes in memory count.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,14 +21,15 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{error::Elapsed, timeout};
 
-/// The unit in which bytes are counted: a semaphore counts no further than 2^61, and a permit is
-/// taken in 32 bits.
+/// The unit of the budget: a semaphore counts up to 2⁶¹, and a permit is taken in 32 bits.
 const UNIT: u64 = 1_024;
 
 /// The bytes that an address, or one of its clients, may hold at a time.
 #[derive(Clone)]
 pub(crate) struct Budget {
+    /// The units that are free.
     free: Arc<Semaphore>,
+    /// All units of this budget.
     units: usize,
     /// The parent budget: bytes that this share takes are taken there as well.
     whole: Option<Arc<Budget>>,
@@ -35,6 +46,8 @@ struct Changes {
 }
 
 /// Bytes taken from the budget, until they are dropped. None by default.
+///
+/// Dropping it notifies those who wait.
 #[derive(Default)]
 pub(crate) struct Held {
     own: Option<OwnedSemaphorePermit>,
@@ -47,6 +60,7 @@ pub(crate) struct Held {
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Held, Elapsed>> + Send>>;
 
 impl Budget {
+    /// A budget of its own.
     pub(crate) fn new(bytes: u64) -> Self {
         let units = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(Semaphore::MAX_PERMITS);
         let units = units.min(Semaphore::MAX_PERMITS);
@@ -85,7 +99,8 @@ impl Budget {
         self.raise(held, self.at_most(bytes))
     }
 
-    /// Waits until so many bytes are free, at most for `longest`. The caller must hold none.
+    /// Waits until that many bytes are free, at most for `longest`. The caller must hold none, or
+    /// two that wait could wait for each other.
     pub(crate) fn wait(&self, bytes: u64, longest: Duration) -> Waiting {
         let wanted = missing(&Held::default(), self.at_most(bytes));
         let budget = self.clone();
@@ -97,6 +112,7 @@ impl Budget {
         }))
     }
 
+    /// Takes units as soon as all of them are free.
     async fn take(&self, units: u32) -> Held {
         loop {
             // Registered before the check, so that no bytes freed in between are missed.
@@ -108,10 +124,12 @@ impl Budget {
         }
     }
 
+    /// As many bytes as the budget has at all.
     fn at_most(&self, bytes: u64) -> u64 {
         bytes.min(self.units as u64 * UNIT)
     }
 
+    /// Takes units from the share and from the whole, or from neither.
     fn try_take(&self, units: u32) -> Option<Held> {
         let take = |budget: &Self| Arc::clone(&budget.free).try_acquire_many_owned(units).ok();
         let _taking = self.changes.taking.lock();
@@ -128,6 +146,7 @@ impl Budget {
     }
 }
 
+/// The units that are missing to this many bytes; `None` if none are.
 fn missing(held: &Held, bytes: u64) -> Option<u32> {
     let units = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
     let missing = units.saturating_sub(held.units());
@@ -135,6 +154,7 @@ fn missing(held: &Held, bytes: u64) -> Option<u32> {
 }
 
 impl Held {
+    /// The units that it holds.
     fn units(&self) -> usize {
         self.own
             .as_ref()
@@ -159,6 +179,7 @@ impl Drop for Held {
     }
 }
 
+/// Adds a permit to another.
 fn merge(held: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>) {
     match (held, more) {
         (Some(held), Some(more)) => held.merge(more),

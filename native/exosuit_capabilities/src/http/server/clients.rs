@@ -18,6 +18,8 @@ use super::limits::AddressLimits;
 #[derive(Default)]
 pub(crate) struct Clients(Mutex<HashMap<IpAddr, Client>>);
 
+/// A client with at least one connection. The last one removes it, so the map is bounded by the
+/// connections.
 struct Client {
     connections: usize,
     share: Arc<ClientShare>,
@@ -25,6 +27,7 @@ struct Client {
 
 /// The resources of one client, shared by all its connections.
 pub(crate) struct ClientShare {
+    /// Its share of the bytes, which also count in the whole.
     pub(crate) budget: Budget,
     /// Its requests over HTTP/2. Over HTTP/1.1 each connection has one, so connections bound them.
     pub(crate) streams: Arc<Semaphore>,
@@ -38,6 +41,8 @@ pub(crate) struct ClientConnection {
 }
 
 impl ClientShare {
+    /// A share by these limits. It is made with the client's first connection, and kept until its
+    /// last one ends.
     fn of(limits: &ConnectionLimits) -> Arc<Self> {
         let address = &limits.address;
         Arc::new(Self {
@@ -79,6 +84,7 @@ impl Clients {
 }
 
 impl ClientConnection {
+    /// The resources of its client.
     pub(crate) fn share(&self) -> Arc<ClientShare> {
         Arc::clone(&self.share)
     }
@@ -96,6 +102,8 @@ impl Drop for ClientConnection {
     }
 }
 
+/// The key of a client: an IPv4 address, also if it is mapped to IPv6, or the first 64 bits of an
+/// IPv6 address.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,4 +1,19 @@
 //! Serves one connection: recognises its protocol, answers its requests, and ends it.
+//!
+//! # The ends of a connection
+//!
+//! | end | HTTP/1.1 | HTTP/2 |
+//! |---|---|---|
+//! | the client closes | ends | ends |
+//! | no header within `header_timeout_ms` | ends | ends when idle for that long |
+//! | the listener ends gently | after the running request | after the running requests |
+//! | others need its room | if it is idle | if it is idle |
+//! | the client does not read | its write fails | the stream, later the connection |
+//! | requests are given up | its one call is dropped | ends after too many |
+//! | the listener ends now | ends | ends |
+//!
+//! An HTTP/1.1 connection whose answer broke off is reset, because an answer without a length looks
+//! complete otherwise.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -33,18 +48,19 @@ use super::socket::{Socket, Transport};
 use super::streams::Streams;
 use super::tls::{HTTP2, Tls};
 
-/// A larger buffer makes large bodies cheaper to read.
+/// The smallest read buffer. A larger one makes large bodies cheaper to read.
 const MIN_BUFFER: usize = 256 << 10;
 
-/// How many streams are reset for faults of the client before the connection ends.
+/// The number of streams that are reset for faults of the client before the connection ends.
 const MAX_FAULTY_STREAMS: usize = 64;
 
-/// One stream may fill a quarter of the connection's window, so that a stream that its actor does not read leaves
-/// room for others. The second number is the initial window of HTTP/2.
+/// The part of the connection's window that one stream may fill: a quarter, so that a stream that
+/// nobody reads leaves room for others.
 const STREAM_PART: u32 = 4;
+/// The smallest window of a stream: the one that HTTP/2 starts with.
 const MIN_STREAM_WINDOW: u32 = 65_535;
 
-/// How long a client may take for its first bytes while others wait for room.
+/// The time for a client's first bytes while others wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end.
@@ -84,13 +100,14 @@ pub(crate) async fn serve(
     }
 }
 
-/// Waits until others need the room of a client that has sent nothing yet.
+/// Ends when this connection has sent nothing for a second and others wait for room.
 async fn crowded_out(listener: &ListenerState) {
     sleep(PATIENCE).await;
     listener.crowd.asks(|| true).await;
 }
 
-/// Makes the TLS handshake, if the address uses TLS, and finds out the protocol.
+/// Does the TLS handshake, if the address has a certificate, and finds the protocol: by ALPN, or by
+/// the first bytes.
 async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transport, bool)> {
     let Some(tls) = tls else {
         let is_http2 = socket.begins_with_http2().await?;
@@ -102,6 +119,8 @@ async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transpo
 }
 
 impl Connection {
+    /// Serves HTTP/1.1 to the end. After the last request hyper is asked to shut down, which it
+    /// does between requests.
     async fn serve_http1(self: Arc<Self>, transport: Transport) {
         let ending = &self.listener.ending;
         let builder = http1(&self.limits.address);
@@ -124,6 +143,8 @@ impl Connection {
         }
     }
 
+    /// Serves HTTP/2 to the end. The first `select!` is its usual life. The second waits, after the
+    /// "go away", for the streams that run.
     async fn serve_http2(self: Arc<Self>, transport: Transport, tasks: TaskTracker) {
         let limits = &self.limits.address;
         let ending = &self.listener.ending;
@@ -147,6 +168,7 @@ impl Connection {
         }
     }
 
+    /// The service that hyper calls for each request. It never fails.
     fn service(
         self: &Arc<Self>,
     ) -> impl HttpService<Incoming, ResBody = Outgoing, Error = Infallible, Future: Send + 'static> + use<>
@@ -180,6 +202,7 @@ impl Connection {
         answer
     }
 
+    /// The answer of a route, with its rules around the call.
     async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let route = match self.listener.find(&request) {
             Ok(route) => route,
@@ -198,6 +221,8 @@ impl Connection {
         answer
     }
 
+    /// Calls the actor, and counts the answer in the budget. An answer that does not fit becomes a
+    /// 503: the actor has run, and the client cannot know.
     async fn call(&self, route: &Route, request: Request<Incoming>) -> Response<Outgoing> {
         // The route counts the request until its answer has been sent, or given up.
         let token = route.requests().token();
@@ -223,6 +248,7 @@ impl Connection {
     }
 }
 
+/// The builder of HTTP/1.1 connections.
 fn http1(limits: &AddressLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -233,6 +259,8 @@ fn http1(limits: &AddressLimits) -> http1::Builder {
     builder
 }
 
+/// The builder of HTTP/2 connections. Its send buffer is one piece, as what it holds is in no
+/// budget.
 fn http2(limits: &AddressLimits, streams: Streams) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     let window = limits.max_window_bytes;
@@ -247,6 +275,7 @@ fn http2(limits: &AddressLimits, streams: Streams) -> http2::Builder<Streams> {
     builder
 }
 
+/// Answers with a status, and reads the rest of the request.
 fn refuse(request: Request<Incoming>, refusal: Refusal) -> Response<Outgoing> {
     drain_request(request);
     refusal.response().map(Outgoing::from)

@@ -1,4 +1,7 @@
 //! The state that the requests of one connection share, and the requests that run.
+//!
+//! The counters are atomics in relaxed order. They decide when a connection may end, and a decision
+//! that is a moment late does no harm.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -16,31 +19,37 @@ use super::listener_state::{LINGER, ListenerState};
 use super::piece::Pieces;
 use super::streams::Reading;
 
-/// The number by which the abandoned requests of an HTTP/2 client may exceed its answered ones: each has cost a
-/// call.
+/// The number of requests that a client of HTTP/2 may give up before they are answered, beyond
+/// those that it lets be answered. Each has cost a call.
 const MAX_ABANDONED: usize = 100;
 
-/// How long the end of an HTTP/2 connection may take once all requests are answered.
+/// The time for the end of an HTTP/2 connection after all requests are answered.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The state that the requests of one connection share.
 pub(crate) struct Connection {
+    /// The state of its address.
     pub(crate) listener: Arc<ListenerState>,
+    /// The limits that held when it began.
     pub(crate) limits: Arc<ConnectionLimits>,
+    /// What its client may use, over all its connections.
     pub(crate) share: Arc<ClientShare>,
+    /// Address and scheme, for guests.
     pub(crate) arrival: Arrival,
-    /// The parts of answers that a client of HTTP/2 has not taken yet.
+    /// The parts of answers that the client has not taken yet. `None` on HTTP/1.1.
     pub(crate) pieces: Option<Arc<Pieces>>,
-    /// Requests under way.
+    /// The requests that run.
     running: AtomicUsize,
     /// Changes whenever a request begins or ends.
     changes: AtomicUsize,
+    /// Requests that were given up, less those that were answered since.
     abandoned: AtomicUsize,
-    /// Notified when the client has abandoned too many requests.
+    /// Notified when `abandoned` is too many.
     pub(crate) flooded: Notify,
 }
 
 impl Connection {
+    /// A connection without requests.
     pub(crate) fn new(
         listener: Arc<ListenerState>,
         limits: Arc<ConnectionLimits>,
@@ -63,6 +72,7 @@ impl Connection {
         }
     }
 
+    /// Whether it speaks HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         self.pieces.is_some()
     }
@@ -115,6 +125,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Counts a request. `None` if its client or the address has as many HTTP/2 requests as it may.
     pub(crate) fn begin(connection: &Arc<Connection>) -> Option<Self> {
         let places = if connection.is_http2() {
             let own = connection.share.streams.clone().try_acquire_owned().ok()?;
@@ -132,7 +143,8 @@ impl Running {
         })
     }
 
-    /// Says that the answer is ready, so that the request no longer counts as given up.
+    /// Notes that the answer is ready: the request no longer counts as given up. Returns the watch
+    /// of the client's reading, on HTTP/2.
     pub(crate) fn answered(&mut self) -> Option<Arc<Reading>> {
         self.is_answered = true;
         let abandoned = &self.connection.abandoned;

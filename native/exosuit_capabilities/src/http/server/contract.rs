@@ -1,4 +1,8 @@
 //! The messages of `wasmcloud:httpserver`: writes requests, reads responses.
+//!
+//! A request is a map of `method`, `path`, `queryString`, `header` and `body`, a response one of
+//! `statusCode`, `header` and `body`. Header names map to lists of values. The request is written
+//! by hand and not by `serde`, so that its body is copied once, into its place.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +23,7 @@ use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length}
 /// The operation that every request becomes.
 pub(crate) const OPERATION: &str = "HttpServer.HandleRequest";
 
-/// Stands in for the length of a body until it is known.
+/// The length of a body that is written before it is known. `finish` replaces it.
 const OPEN_LENGTH: u32 = u32::MAX;
 
 /// The memory that is reserved for an announced body. The rest is reserved as it comes, since a client could
@@ -29,8 +33,11 @@ const UNPAID: usize = 64 << 10;
 /// A request that is being written: first its head, then its body as it comes. So a large body is copied once,
 /// and small parts keep no network buffers alive.
 pub(crate) struct Payload {
+    /// The message so far.
     bytes: Vec<u8>,
+    /// Where the body begins.
     body_at: usize,
+    /// Whether the length of the body is still to be written.
     open: bool,
 }
 
@@ -65,7 +72,7 @@ impl Payload {
         self.bytes.extend_from_slice(part);
     }
 
-    /// How long the body is by now.
+    /// The length of the body so far.
     pub(crate) fn body_length(&self) -> u64 {
         (self.bytes.len() - self.body_at) as u64
     }
@@ -81,6 +88,7 @@ impl Payload {
     }
 }
 
+/// Everything before the body.
 fn write_head(out: &mut Vec<u8>, head: &Parts) -> Result<(), ValueWriteError> {
     encode::write_map_len(out, 5)?;
     for (name, value) in [
@@ -96,7 +104,7 @@ fn write_head(out: &mut Vec<u8>, head: &Parts) -> Result<(), ValueWriteError> {
     encode::write_str(out, "body")
 }
 
-/// Writes a header: each name with its values.
+/// Writes headers as a map of names to lists of values.
 pub(crate) fn write_header(out: &mut Vec<u8>, header: &HeaderMap) -> Result<(), ValueWriteError> {
     encode::write_map_len(out, small(header.keys_len()))?;
     for name in header.keys() {
@@ -110,6 +118,7 @@ pub(crate) fn write_header(out: &mut Vec<u8>, header: &HeaderMap) -> Result<(), 
     Ok(())
 }
 
+/// The number of headers. It is bounded by the size of a head.
 fn small(length: usize) -> u32 {
     u32::try_from(length).expect("the header is bounded by max_header_bytes")
 }
@@ -123,6 +132,7 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
     }
 }
 
+/// The answer of an actor. Missing fields have their defaults, which the status check refuses.
 #[derive(Deserialize)]
 struct Answered<'a> {
     #[serde(rename = "statusCode", default)]
@@ -133,11 +143,11 @@ struct Answered<'a> {
     body: Option<Cow<'a, [u8]>>,
 }
 
-/// The most headers of an answer, and the most values of one. In memory an empty header takes dozens of times
-/// its size in the message.
+/// The most headers of an answer, all values counted. In memory an empty header takes dozens of
+/// times its size in the message.
 const MAX_HEADERS: usize = 1_024;
 
-/// The header of an answer, by name.
+/// The headers of an answer, by name.
 pub(crate) struct Header(BTreeMap<String, Values>);
 
 impl Header {
@@ -152,6 +162,7 @@ impl Header {
 }
 
 /// The values of one name: many, or one that stands alone.
+/// The values of one header: some guests write a single text.
 struct Values(Vec<String>);
 
 impl<'de> Deserialize<'de> for Header {
@@ -166,6 +177,8 @@ impl<'de> Deserialize<'de> for Values {
     }
 }
 
+/// Reads headers, and refuses too many while they are read: afterwards the memory would be taken
+/// already.
 struct ReadHeader;
 
 impl<'de> Visitor<'de> for ReadHeader {
@@ -189,6 +202,7 @@ impl<'de> Visitor<'de> for ReadHeader {
     }
 }
 
+/// Reads the values of one header: a list, or a single text as some guests write it.
 struct ReadValues;
 
 impl<'de> Visitor<'de> for ReadValues {
@@ -219,7 +233,11 @@ impl<'de> Visitor<'de> for ReadValues {
     }
 }
 
-/// Reads the actor's answer to a request of this method, without copying the body.
+/// Decodes the answer to a request of this method. The body is a slice of the message.
+///
+/// # Errors
+///
+/// `guest`, for an answer that is not a response: its form, its status, or a header.
 pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<Bytes>>, Error> {
     let answered: Answered = rmp_serde::from_slice(answer).map_err(|_| {
         bad(
@@ -250,6 +268,7 @@ pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<
     Ok(response)
 }
 
+/// The headers of a response, without those that concern one connection only.
 fn headers(given: BTreeMap<String, Values>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for (name, values) in given {
@@ -272,8 +291,8 @@ fn headers(given: BTreeMap<String, Values>) -> Result<HeaderMap, Error> {
     Ok(headers)
 }
 
-/// Makes body and length agree: the guest's own `content-length` counts only for HEAD, whose
-/// answer tells the length of a body that it does not carry.
+/// Makes body and length agree. The guest's own `content-length` counts only for HEAD, whose answer
+/// declares the length of a body that it does not have.
 fn frame(headers: &mut HeaderMap, status: StatusCode, method: &Method, body: Bytes) -> Bytes {
     let told = take_length(headers);
     if !is_bodiless(method, status) {
@@ -287,6 +306,7 @@ fn frame(headers: &mut HeaderMap, status: StatusCode, method: &Method, body: Byt
     Bytes::new()
 }
 
+/// The error for an answer that is not a response. It is the guest's fault.
 fn bad(what: &str) -> Error {
     Error::new(
         Code::Guest,

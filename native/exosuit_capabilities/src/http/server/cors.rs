@@ -1,4 +1,13 @@
 //! CORS: which pages of other origins may read the answers of a route.
+//!
+//! | setting | empty list | not set, with another CORS setting |
+//! |---|---|---|
+//! | `cors_allowed_origins` | all origins | all origins |
+//! | `cors_allowed_methods` | `*` | those of `DEFAULT_METHODS` |
+//! | `cors_allowed_headers` | `*` | those of `DEFAULT_HEADERS` |
+//!
+//! With a list of origins, the answer repeats the origin of the request, and `vary: origin` tells
+//! caches so. No header allows credentials.
 
 use exosuit_core::Error;
 use http::header::{
@@ -10,16 +19,22 @@ use http::{Method, Request, Uri};
 
 use crate::settings::{Settings, invalid};
 
-/// The keys of the settings.
+/// The origins whose pages may read answers.
 const ORIGINS: &str = "cors_allowed_origins";
+/// The methods that a page may use.
 const METHODS: &str = "cors_allowed_methods";
+/// The headers that a page may send.
 const HEADERS: &str = "cors_allowed_headers";
+/// The headers of an answer that a page may read.
 const EXPOSED: &str = "cors_exposed_headers";
+/// How long a browser may keep the answer to a preflight, in seconds.
 const MAX_AGE: &str = "cors_max_age_secs";
+/// Any of these makes the server answer preflights.
 const KEYS: [&str; 5] = [ORIGINS, METHODS, HEADERS, EXPOSED, MAX_AGE];
 
-/// The defaults of 1.x, if only other keys are set.
+/// The methods of 1.x, if another CORS setting is there and this one is not.
 const DEFAULT_METHODS: &str = "GET, POST, PUT, DELETE, HEAD, OPTIONS";
+/// The headers of 1.x, likewise.
 const DEFAULT_HEADERS: &str = "accept, accept-language, content-type, content-language";
 
 /// The permissions that a route gives to pages of other origins.
@@ -103,6 +118,7 @@ impl Cors {
         }
     }
 
+    /// Sets the header that lets an origin read the answer, if it may.
     fn allow(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         let Some(origins) = &self.origins else {
             let any = HeaderValue::from_static("*");
@@ -116,7 +132,7 @@ impl Cors {
     }
 }
 
-/// A list in JSON, as hosts of 1.x have it, or with commas.
+/// A list in JSON, as hosts of 1.x write it, or separated by commas.
 fn list(
     settings: &Settings,
     key: &'static str,
@@ -161,16 +177,19 @@ fn origin(text: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}").to_ascii_lowercase())
 }
 
+/// A method as it is written in a header.
 fn method(text: &str) -> Option<String> {
     let method: Method = text.parse().ok()?;
     Some(method.as_str().to_owned())
 }
 
+/// A header's name in lower case.
 fn header(text: &str) -> Option<String> {
     let name: HeaderName = text.parse().ok()?;
     Some(name.as_str().to_owned())
 }
 
+/// The value of a header that lists items.
 fn joined(items: Option<Vec<String>>, default: &'static str) -> Result<HeaderValue, Error> {
     match items {
         None => Ok(HeaderValue::from_static(default)),
@@ -180,6 +199,7 @@ fn joined(items: Option<Vec<String>>, default: &'static str) -> Result<HeaderVal
     }
 }
 
+/// A value that a header may have.
 fn value(text: &str) -> Result<HeaderValue, Error> {
     let value = HeaderValue::from_str(text);
     value.map_err(|_| invalid(ORIGINS, text, "text that a header may hold"))

@@ -7,15 +7,17 @@ use tokio::sync::Notify;
 /// Whether a new connection waits for room. All connections of an address share it.
 #[derive(Default)]
 pub(crate) struct Crowd {
+    /// Whether a connection waits. Only the accepting task sets it.
     waits: AtomicBool,
+    /// Notified when a connection waits, and when one becomes idle in that time.
     told: Notify,
 }
 
-/// Says that a connection waits, until it is dropped.
+/// A connection that waits for room, until this is dropped.
 pub(crate) struct Waits<'a>(&'a Crowd);
 
 impl Crowd {
-    /// Asks the idle connections to close, one of them is enough.
+    /// Asks idle connections to close. Several may do so, though one would be enough.
     pub(crate) fn wait(&self) -> Waits<'_> {
         self.waits.store(true, Relaxed);
         self.told.notify_waiters();

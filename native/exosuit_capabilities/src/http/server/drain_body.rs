@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::refusal::Refusal;
 
-/// How long a refused body is read.
+/// The longest time for which a refused body is read.
 const MAX_DRAIN: Duration = Duration::from_secs(5);
 
 /// Whether the client waits for `100 Continue` before it sends its body. Reading the body would make hyper send

@@ -31,6 +31,7 @@ pub(crate) struct Endpoint {
     pub(crate) link: LinkName,
     /// Whole bodies or streams, by the contract.
     pub(crate) form: Form,
+    /// The time and the largest body of a call.
     pub(crate) limits: CallLimits,
     /// The router. Weak, because the router holds the provider.
     pub(crate) deliver: Weak<dyn Deliver>,
@@ -38,7 +39,7 @@ pub(crate) struct Endpoint {
     pub(crate) observe: Arc<dyn Observe>,
 }
 
-/// The facts of a request's connection.
+/// What a request inherits from its connection.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestContext<'a> {
     pub(crate) limits: &'a AddressLimits,
@@ -57,6 +58,11 @@ impl Endpoint {
     }
 
     /// Calls the actor, within the timeout of the link.
+    ///
+    /// # Errors
+    ///
+    /// `Refusal::Call` with the code of the router or the actor. Nothing is reported here: the
+    /// router reports failed calls.
     pub(crate) async fn call(&self, operation: &str, payload: Payload) -> Result<Reply, Refusal> {
         let deliver = self.deliver.upgrade();
         let deliver = deliver.ok_or(Refusal::Call(Code::Unavailable))?;
@@ -85,6 +91,7 @@ impl Endpoint {
         Refusal::Call(code)
     }
 
+    /// The caller, by whose link the router decides.
     fn origin(&self) -> Origin {
         Origin::Provider {
             id: self.provider.clone(),

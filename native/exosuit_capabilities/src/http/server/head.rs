@@ -17,6 +17,8 @@ pub(crate) struct Arrival {
 
 /// Makes the target of a request absolute, since guests get scheme and authority. None if its host is not
 /// valid, or its scheme is not `http` or `https`.
+///
+/// A request without a host, as HTTP/1.0 allows, gets the address that it came to.
 pub(crate) fn absolute(head: &mut Parts, arrival: Arrival) -> Option<()> {
     let mut uri = std::mem::take(&mut head.uri).into_parts();
     let authority = match (uri.authority.take(), head.headers.get(HOST)) {
@@ -50,6 +52,7 @@ pub(crate) fn as_http1<B>(request: &mut Request<B>) {
     join_cookies(headers);
 }
 
+/// Joins several cookie headers to one. HTTP/2 clients split them for compression.
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs = headers.get_all(COOKIE);
     if crumbs.iter().nth(1).is_none() {

@@ -1,4 +1,16 @@
 //! The limits of an address. All routes of the address share them.
+//!
+//! | limit | setting | default of one client |
+//! |---|---|---|
+//! | connections | `max_connections` | half of them, but at least 64 |
+//! | HTTP/2 requests | 4 for each connection | half of them, but at least `max_streams` |
+//! | bytes of bodies | `max_buffered_bytes` | half of them, but at least the largest body |
+//!
+//! Several links may ask for limits of one address. They must agree, because a connection begins
+//! before it names its route.
+//!
+//! The constants below are the names of the settings in the table of `HTTP_SERVER`, which has their
+//! bounds and defaults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,12 +74,13 @@ impl AddressLimits {
         (self.max_all_streams() / 2).max(self.max_streams as usize)
     }
 
+    /// The longest wait for bytes of a body.
     fn patience(&self) -> Duration {
         self.first_byte_timeout.min(self.body_timeout)
     }
 }
 
-/// The limits that links ask for, by their keys. Everything else has its default.
+/// The limits that links ask for, by the names of their settings. All others have their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Asked(BTreeMap<&'static str, u64>);
 
@@ -82,15 +95,14 @@ const MAX_PEER_CONNECTIONS: &str = "max_connections_per_peer";
 const MAX_STREAMS: &str = "max_streams";
 const MAX_WINDOW: &str = "max_window_bytes";
 
-/// By default one client may have half of the connections of an address, but at least this many if there are
-/// as many.
+/// The connections that one client may have by default at least, if the address has as many.
 const PEER: usize = 64;
 
-/// How many requests of HTTP/2 there may be at a time, for each connection that there may be.
+/// The HTTP/2 requests at a time, for each connection that the address may have.
 const STREAMS: usize = 4;
 
 impl Asked {
-    /// The limits by these settings.
+    /// The limits that these settings ask for. Only settings of the address count.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
         let mut given = BTreeMap::new();
         for setting in HTTP_SERVER.settings {
@@ -104,7 +116,7 @@ impl Asked {
         Ok(Self(given))
     }
 
-    /// A key for which the two ask for different bounds, and which.
+    /// A setting for which both ask for different values, with the values.
     pub(crate) fn conflict(&self, other: &Self) -> Option<(&'static str, u64, u64)> {
         self.0.iter().find_map(|(key, own)| {
             let theirs = other.0.get(key).filter(|theirs| *theirs != own)?;
@@ -112,12 +124,12 @@ impl Asked {
         })
     }
 
-    /// Asks for what the other asks for as well.
+    /// Adds what the other asks for.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.0.extend(&other.0);
     }
 
-    /// Whether a body of this size, which is buffered, can be served.
+    /// Refuses a limit of buffers that is smaller than one body.
     pub(crate) fn allow_body(&self, size: u64) -> Result<(), Error> {
         match self.0.get(MAX_BUFFERED) {
             Some(most) if *most < size => {
@@ -128,7 +140,8 @@ impl Asked {
         }
     }
 
-    /// The bounds, where the largest body that is buffered has this size.
+    /// The limits, if the largest buffered body has this size. Without a setting, the buffers hold
+    /// one such body at least.
     pub(crate) fn limits(&self, largest_body: u64) -> AddressLimits {
         let default = |key| HTTP_SERVER.setting(key).map_or(0, Setting::default_number);
         let get = |key| self.0.get(key).copied().unwrap_or_else(|| default(key));

@@ -1,4 +1,18 @@
 //! A listener: binds one address, accepts connections, and drains them when it ends.
+//!
+//! # The accept loop
+//!
+//! It accepts a connection, checks the share of its client, and then takes a slot. While there is
+//! no slot it accepts nothing more: further clients wait in the backlog of the operating system,
+//! and idle connections are asked to close. Every error of `accept` leads to a pause, because
+//! running out of file descriptors is the usual one.
+//!
+//! # The end
+//!
+//! 1. `gently` is cancelled: nothing more is accepted, and the connections in the backlog are taken
+//!    over.
+//! 2. Connections finish their request, say `connection: close`, and end.
+//! 3. When the time of the slowest request is up, `now` is cancelled.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -26,15 +40,22 @@ use super::routes::{Route, Routes};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound address. Dropped, it ends its connections; [`Listener::finish`] lets them finish.
+///
+/// The socket is held by the accepting task, so it is closed as soon as that task ends.
 pub(crate) struct Listener {
+    /// The address with the real port.
     bound: SocketAddr,
     /// The accepting task holds the socket; before it starts, `waiting` does.
     socket: Weak<TcpListener>,
     /// The socket until it accepts. Until then clients wait in the backlog of the operating system.
     waiting: Mutex<Option<Arc<TcpListener>>>,
+    /// Shared with all connections.
     state: Arc<ListenerState>,
+    /// The task that accepts.
     accepting: TaskTracker,
+    /// The connections, and the streams of HTTP/2.
     connections: TaskTracker,
+    /// Cancels `now` when the listener is dropped.
     _kill: DropGuard,
 }
 
@@ -84,46 +105,47 @@ impl Listener {
         true
     }
 
-    /// The address that it has.
+    /// The address with the real port.
     pub(crate) fn bound(&self) -> SocketAddr {
         self.bound
     }
 
-    /// Whether it accepts.
+    /// Whether it has not begun to end.
     pub(crate) fn is_open(&self) -> bool {
         let ending = &self.state.ending;
         !ending.gently.is_cancelled() && !ending.now.is_cancelled()
     }
 
-    /// Whether it accepts, and the task that does so runs.
+    /// Whether the task that accepts runs.
     pub(crate) fn accepts(&self) -> bool {
         self.is_open() && !self.accepting.is_empty()
     }
 
-    /// The time for a request's body, and for a client that stops reading its answer.
+    /// The time for a body, and for a client that stops reading.
     pub(crate) fn body_timeout(&self) -> Duration {
         self.state.limits.read().address.body_timeout
     }
 
-    /// Checks whether a route may be served. It may replace another route of its link.
+    /// Whether a route may be added, in place of the former one of its link.
     pub(crate) fn check(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) -> Result<(), Error> {
         self.state.routes.read().check(self.bound, route, old)
     }
 
-    /// Serves a route instead of another route of its link, if there is one. `check` must have allowed it.
+    /// Adds a route, in place of the former one of its link. `check` must have allowed it, under
+    /// the lock of `HttpPorts`.
     pub(crate) fn put(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) {
         let mut routes = self.state.routes.write();
         routes.put(route, old);
         self.state.adjust(&routes);
     }
 
-    /// Whether this route alone is served.
+    /// Whether this is the only route that takes requests.
     pub(crate) fn has_only(&self, route: &Arc<Route>) -> bool {
         self.state.routes.read().has_only(route)
     }
 
-    /// Removes a route. If it was the last one, the listener ends at once. An ending route counts until its requests
-    /// have finished.
+    /// Removes a route. The listener ends at once with its last route; one that ends counts as long
+    /// as it has requests.
     pub(crate) fn remove(&self, route: &Arc<Route>) {
         let mut routes = self.state.routes.write();
         routes.remove(route);
@@ -134,7 +156,7 @@ impl Listener {
         }
     }
 
-    /// Takes no new requests for a route. Returns whether it was the last one.
+    /// Takes no new requests for a route. Returns whether it was the last that took any.
     pub(crate) fn retire(&self, route: &Route) -> bool {
         self.state.routes.write().retire(route)
     }
@@ -157,6 +179,7 @@ impl Listener {
     }
 }
 
+/// Binds an address. If our own former listener has the port, binds beside it.
 fn bind(address: SocketAddr, old: Option<&Listener>) -> std::io::Result<TcpListener> {
     let old = old.filter(|old| old.bound.port() == address.port());
     let old = old.and_then(|old| old.socket.upgrade());
@@ -172,6 +195,9 @@ fn bind(address: SocketAddr, old: Option<&Listener>) -> std::io::Result<TcpListe
 
 /// Binds an address that overlaps that of a socket of our own, `0.0.0.0:80` beside `127.0.0.1:80`.
 /// A port of another program is refused as usual: only these two sockets share the port, until both are bound.
+///
+/// `0.0.0.0:80` and `127.0.0.1:80` overlap, so the kernel refuses the second unless both sockets
+/// allow to share. Both stop allowing it right after.
 fn bind_beside(address: SocketAddr, old: &TcpListener) -> std::io::Result<std::net::TcpListener> {
     let old = SockRef::from(old);
     old.set_reuse_port(true)?;
@@ -180,6 +206,7 @@ fn bind_beside(address: SocketAddr, old: &TcpListener) -> std::io::Result<std::n
     bound
 }
 
+/// Binds a socket that shares its port while it is bound.
 fn bind_sharing(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -190,9 +217,10 @@ fn bind_sharing(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// As the standard library has it.
+/// The length of the backlog, as the standard library has it.
 const BACKLOG: i32 = 128;
 
+/// The error for an address that cannot be bound.
 fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::AddrInUse => Error::new(
@@ -206,6 +234,7 @@ fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
     }
 }
 
+/// Accepts connections until the listener ends.
 async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections: TaskTracker) {
     let take = |entered: Entered, slot: OwnedSemaphorePermit| {
         let (state, tasks) = (state.clone(), connections.clone());

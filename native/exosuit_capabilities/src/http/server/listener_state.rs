@@ -1,4 +1,8 @@
 //! The state that all connections of one address share: its routes, its limits, and its end.
+//!
+//! Routes, limits and certificate change while connections run. Each lock is held for a look-up or
+//! a swap. A connection takes limits and certificate once, when it begins; it looks routes up for
+//! each request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,12 +27,19 @@ pub(crate) const LINGER: Duration = Duration::from_millis(200);
 
 /// The state of one listener, shared by all its connections.
 pub(crate) struct ListenerState {
+    /// The address, for requests that name no host.
     pub(crate) bound: SocketAddr,
+    /// The routes, looked up by each request.
     pub(crate) routes: RwLock<Routes>,
+    /// The limits of connections that begin now.
     pub(crate) limits: RwLock<Arc<ConnectionLimits>>,
+    /// The certificate of connections that begin now.
     pub(crate) tls: RwLock<Option<Arc<Tls>>>,
+    /// The clients that are connected, with their shares.
     pub(crate) clients: Arc<Clients>,
+    /// Whether a connection waits for room.
     pub(crate) crowd: Crowd,
+    /// Whether the listener ends.
     pub(crate) ending: Ending,
 }
 
@@ -64,6 +75,11 @@ impl ListenerState {
     }
 
     /// The route that a request takes.
+    ///
+    /// # Errors
+    ///
+    /// 501 for CONNECT, 400 for a host that is missing or unclear, 404 without a route, 503 for a
+    /// route that ends.
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Result<Arc<Route>, Refusal> {
         if *request.method() == Method::CONNECT {
             return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED));

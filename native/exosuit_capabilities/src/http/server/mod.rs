@@ -28,6 +28,56 @@
 //! - `budget` counts the bytes of all bodies that are in memory.
 //! - If an address has no room for a new connection, idle connections are closed (`crowd`).
 //! - A client that gives up one request after another loses its connection.
+//!
+//! # Who owns what
+//!
+//! ```text
+//! HttpPorts (one per host)
+//!   └── Listener (one per address, weak)
+//!         └── ListenerState: routes, limits, certificate, clients, budget
+//!               └── Connection (one per connection)
+//!                     └── Running (one per request)
+//! HttpServer (one per provider)
+//!   └── Placed (one per link) ──► holds its Listener and its Route
+//! ```
+//!
+//! A listener lives as long as a route on it. Dropping the last `Placed` of an address closes it.
+//!
+//! # Statuses that the server gives itself
+//!
+//! | status | reason |
+//! |---|---|
+//! | 400 | no host or several, a bad target, a body that broke off |
+//! | 404 | no route fits, or its actor is gone |
+//! | 405 | the route is read-only |
+//! | 408 | the client was too slow with its body |
+//! | 413 | the body is larger than `max_body_bytes` |
+//! | 500, 502 | a fault of the host, or of the actor |
+//! | 503 | no buffers, too many requests, an actor that restarts, a route that ends |
+//! | 504 | the actor did not answer within `timeout_ms` |
+//!
+//! # The clocks of a request
+//!
+//! | phase | setting | past it |
+//! |---|---|---|
+//! | the TLS handshake, and the first bytes | `header_timeout_ms` | the connection ends |
+//! | the head, and the pause between requests | `header_timeout_ms` | the connection ends |
+//! | the first byte of a body | `first_byte_timeout_ms` | 408 |
+//! | each window of waiting for a body | `min_rate` over `first_byte_timeout_ms` | 408 |
+//! | a whole body that is buffered | `body_timeout_ms` | 408 |
+//! | the call of the actor | `timeout_ms` of the link | 504 |
+//! | each window of waiting for a client to read | `min_rate` over `body_timeout_ms` | its stream ends |
+//! | room in the budget for a part of an answer | `body_timeout_ms` | the answer breaks off |
+//! | the end of a listener | the longest of its timeouts | connections are closed |
+//!
+//! Only the first two run while the server has nothing to do but wait for a head. All others run
+//! while a slot of an actor or bytes of the budget are at stake.
+//!
+//! # Locks
+//!
+//! `HttpPorts::open` (asynchronous) comes before the lock of a listener's routes, and
+//! `HttpServerShared::changing` (asynchronous) before that. The lock of the routes is held for a
+//! look-up or an insertion. A request takes only that one.
 
 mod budget;
 mod clients;
@@ -120,6 +170,7 @@ pub struct HttpServer {
     shared: Arc<HttpServerShared>,
 }
 
+/// Shared with the futures of changes, which outlive a borrow.
 struct HttpServerShared {
     id: Id,
     configuration: Configuration,
@@ -133,18 +184,23 @@ struct HttpServerShared {
     ending: TaskTracker,
 }
 
+/// The routes that are served, by link.
 #[derive(Default)]
 struct OpenRoutes {
     routes: BTreeMap<RouteKey, Arc<Placed>>,
     stopped: bool,
 }
 
-/// The key of a route: the key of its link and its actor, because the key of a link from a provider does not name its
-/// target.
+/// The key of a route: the link's key and the actor. A link from a provider does not name its
+/// target in its key.
 type RouteKey = (LinkKey, Id);
 
 impl HttpServer {
-    /// A server without a link yet. Fails on settings that no link could be served with.
+    /// A server without a link yet. Binds nothing.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` for settings that no link could be served with.
     pub fn open(surroundings: Surroundings) -> Result<Arc<Self>, Error> {
         let warnings = settings::check(&surroundings.configuration)?;
         surroundings.warn(warnings);
@@ -163,7 +219,8 @@ impl HttpServer {
         }))
     }
 
-    /// The actors and the addresses at which they are served. For port 0, the address has the port that was chosen.
+    /// The actor and the bound address of each route. The port is the real one, also if 0 was asked
+    /// for.
     pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
         let open = self.shared.open.lock();
         let address =
@@ -171,7 +228,8 @@ impl HttpServer {
         open.routes.iter().map(address).collect()
     }
 
-    /// How bodies pass under this contract, if it is offered.
+    /// The form of bodies under the contract of a link. An error if the server does not offer the
+    /// contract or the interface.
     fn form(&self, link: &Link) -> Result<Form, Error> {
         let (whole, streamed) = (&self.contracts[0], &self.contracts[1]);
         let detail = if link.contract == *whole {
@@ -261,7 +319,7 @@ impl Capability for HttpServer {
     }
 }
 
-/// `http://127.0.0.1:8080/api (host a.example) → counter`.
+/// One route for people: `http://127.0.0.1:8080/api (host a.example) → counter`.
 fn describe(placed: &Placed) -> String {
     let (address, route) = (placed.address(), placed.route());
     let (path, actor) = (route.place.path(), &route.endpoint.actor);
@@ -280,6 +338,14 @@ fn describe(placed: &Placed) -> String {
 
 impl HttpServerShared {
     /// The route that the link has is served until the new one is.
+    ///
+    /// The lock of changes is held from the check until the switch, or until the result is dropped.
+    /// Reading certificates comes before the lock, so that a slow disk delays this link only.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` for a setting or a certificate, `conflict` for a place that is taken or an
+    /// address in use, `io` for an address that cannot be bound, `unavailable` after a stop.
     async fn prepare(self: Arc<Self>, link: &Link, form: Form) -> Result<Prepared, Error> {
         let (configuration, actor) = link.seen_from(&self.id);
         let key = (link.key(), actor.clone());
@@ -306,6 +372,7 @@ impl HttpServerShared {
         }))
     }
 
+    /// The certificate of a link, if it asks for one. Starts the watch of its files.
     async fn tls(&self, wanted: &Wanted) -> Result<Option<Arc<Tls>>, Error> {
         let Some(certificate) = &wanted.tls else {
             return Ok(None);
@@ -318,6 +385,7 @@ impl HttpServerShared {
         Ok(Some(tls.await?))
     }
 
+    /// The route of a link. It takes the counter of running requests over from the former route.
     fn route(
         &self,
         link: &Link,
@@ -341,6 +409,7 @@ impl HttpServerShared {
         Arc::new(Route::new(wanted, endpoint, tls, old))
     }
 
+    /// Ends the route of a link. Its running requests finish in the background.
     async fn unlink(&self, link: &Link) {
         let (_, actor) = link.seen_from(&self.id);
         let placed = {
@@ -353,6 +422,7 @@ impl HttpServerShared {
         }
     }
 
+    /// Ends all routes, and refuses new ones.
     async fn end_all(&self) {
         let routes = {
             let _changing = self.changing.lock().await;

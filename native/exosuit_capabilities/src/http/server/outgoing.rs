@@ -32,10 +32,16 @@ pub(crate) const SMALL: u64 = 8 << 10;
 /// part counts as itself.
 pub(crate) const STREAMED: u64 = 128 << 10;
 
+/// The error type that hyper takes from a body.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The body of a response, whole or as it comes. Until it has been sent, or given up, its request counts as
-/// running, and its bytes are in the budget.
+/// The body of a response, whole or streaming. Until it has been sent, or given up, its request
+/// counts as running and its bytes are in the budget.
+///
+/// ```text
+/// content ──► a part ──► rest (cut into pieces) ──► hyper
+///                └─ too large for the budget: waiting
+/// ```
 pub(crate) struct Outgoing {
     content: Either<Full<Bytes>, Streamed>,
     /// The rest of a large part.
@@ -45,15 +51,18 @@ pub(crate) struct Outgoing {
     /// An error that hyper gets at the next poll, after it has written what came before.
     failure: Option<Failure>,
     held: Held,
+    /// Its request. `None` for a refusal without one.
     running: Option<Running>,
-    /// The client of an HTTP/2 request.
+    /// Watches whether the client of an HTTP/2 request reads.
     reading: Option<Arc<Reading>>,
     /// The bytes that the client has not taken yet.
     pieces: Option<Arc<Pieces>>,
+    /// Counts the request among those of its route.
     _runs: Option<TaskTrackerToken>,
 }
 
 impl Outgoing {
+    /// The answer of an actor.
     pub(crate) fn new(
         content: Either<Full<Bytes>, Streamed>,
         held: Held,
@@ -66,6 +75,7 @@ impl Outgoing {
         }
     }
 
+    /// A body that counts nowhere yet.
     fn of(content: Either<Full<Bytes>, Streamed>) -> Self {
         Self {
             content,
@@ -121,6 +131,7 @@ impl Outgoing {
         }
     }
 
+    /// Waits for room for a large part. An error if that takes longer than `body_timeout`.
     fn poll_admitted(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Some((part, waiting)) = &mut self.waiting {
             let held = ready!(waiting.as_mut().poll(context))?;

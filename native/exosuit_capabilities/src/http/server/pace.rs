@@ -2,6 +2,13 @@
 //!
 //! Slow clients would otherwise keep connections and buffers at no cost of their own ("slowloris"). Only the time
 //! in which the server waits counts: the time of the actor is not held against the client.
+//!
+//! # The clock
+//!
+//! It runs only from the first poll that waits until the next byte. When the waiting of a window
+//! adds up to its length, the bytes that passed in it are compared with the minimum, and the next
+//! window begins. A client that sends nothing is found after one window; one that sends a byte now
+//! and then, after the window in which it fell below the rate.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,7 +26,7 @@ pub(crate) struct Tempo {
 }
 
 impl Tempo {
-    /// Demands at least one byte in each window, and on average so many a second.
+    /// A tempo of at least one byte in each window, and of this rate on average.
     pub(crate) fn new(window: Duration, bytes_per_second: u64) -> Self {
         let milliseconds = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         let least = bytes_per_second.saturating_mul(milliseconds) / 1_000;
@@ -29,10 +36,12 @@ impl Tempo {
         }
     }
 
+    /// The length of a window.
     pub(crate) fn window(&self) -> Duration {
         self.window
     }
 
+    /// The bytes that must pass in a window.
     pub(crate) fn least(&self) -> u64 {
         self.least
     }
@@ -40,12 +49,15 @@ impl Tempo {
 
 /// Watches one client. Its clock runs only while the server waits. A client that never keeps the server
 /// waiting costs no timer.
+///
+/// The timer is made with the first wait, and reset afterwards.
 pub(crate) struct Pace {
     clock: Clock,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pace {
+    /// A client that has not kept anybody waiting.
     pub(crate) fn new(tempo: Tempo) -> Self {
         Self {
             clock: Clock::new(tempo),
@@ -53,17 +65,17 @@ impl Pace {
         }
     }
 
-    /// Starts over with another tempo.
+    /// Begins again with another tempo, for example after the first byte.
     pub(crate) fn change(&mut self, tempo: Tempo) {
         self.clock = Clock::new(tempo);
     }
 
-    /// Says that bytes passed: the server no longer waits.
+    /// Notes that bytes passed. The clock stops until the next wait.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.clock.passed(bytes, Instant::now);
     }
 
-    /// Polled while the server waits. Ready when the client has been too slow.
+    /// Ready when the client has been too slow. Poll it whenever the server waits for the client.
     pub(crate) fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.clock.wait(Instant::now) {
             Wait::GoesOn => {}
@@ -86,7 +98,9 @@ impl Pace {
 
 /// The result of beginning to wait.
 enum Wait {
+    /// It was waiting already.
     GoesOn,
+    /// The window ends then.
     Until(Instant),
     /// The client has been too slow.
     IsOver,
@@ -97,7 +111,7 @@ struct Clock {
     tempo: Tempo,
     /// Since when the server waits now.
     since: Option<Instant>,
-    /// How long it has waited in this window before that.
+    /// The waiting in this window before `since`.
     waited: Duration,
     passed: u64,
 }
@@ -129,6 +143,7 @@ impl Clock {
         Wait::Until(now + self.tempo.window.saturating_sub(self.waited))
     }
 
+    /// Begins a window.
     fn next_window(&mut self) {
         self.passed = 0;
         self.waited = Duration::ZERO;

@@ -3,6 +3,12 @@
 //! hyper hands pieces to h2, which keeps them until the client opens a window, even after the task of the request
 //! has ended. Only the connection can notice a client that never does. So each piece counts in the window of time
 //! in which it last made progress, and the connection looks whether any piece is left in an old window.
+//!
+//! ```text
+//! window      0   1   2   3   0   1 …      one per body_timeout
+//! counts      .   2   .   5                pieces by their last progress
+//!                 ▲ still there two windows later: the client is stuck
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,27 +18,31 @@ use tokio::time::sleep;
 
 use super::pace::Tempo;
 
-/// How many windows are kept. A piece may be two whole windows late before the connection ends: a request that
-/// still runs is ended after one window, and alone.
+/// The number of windows that are told apart. A piece may be two whole windows late before the
+/// connection ends. A request that still runs is ended earlier, after one window, by itself.
 const WINDOWS: usize = 4;
 
 /// A piece of an answer.
 #[derive(Debug)]
 pub(crate) struct Piece {
+    /// The bytes that h2 has not written yet.
     data: Bytes,
+    /// `None` on HTTP/1.1, where the socket itself is watched.
     owed: Option<Owed>,
 }
 
 /// The pieces of a connection that its client has not taken.
 #[derive(Debug)]
 pub(crate) struct Pieces {
+    /// The length of a window, and the bytes that count as progress in it.
     tempo: Tempo,
+    /// The number of the current window. It only grows.
     window: AtomicUsize,
     /// The number of pieces that last made progress in each of the latest windows.
     counts: [AtomicUsize; WINDOWS],
 }
 
-/// One of them, until it is dropped.
+/// One piece in its window, until it is dropped.
 #[derive(Debug)]
 struct Owed {
     pieces: Arc<Pieces>,
@@ -42,6 +52,7 @@ struct Owed {
 }
 
 impl Pieces {
+    /// No pieces.
     pub(crate) fn new(tempo: Tempo) -> Arc<Self> {
         Arc::new(Self {
             tempo,
@@ -62,6 +73,7 @@ impl Pieces {
         }
     }
 
+    /// Counts a piece in the current window.
     fn owe(self: &Arc<Self>) -> Owed {
         let window = self.window.load(Relaxed) % WINDOWS;
         self.counts[window].fetch_add(1, Relaxed);
@@ -74,6 +86,7 @@ impl Pieces {
 }
 
 impl Owed {
+    /// Notes that the client took bytes. Enough of them move the piece to the current window.
     fn take(&mut self, bytes: usize) {
         self.taken += bytes as u64;
         if self.taken >= self.pieces.tempo.least() {

@@ -1,4 +1,13 @@
 //! The place of a route on its address: the host of a request, or the value of another header, and the path.
+//!
+//! | `routing_mode` | required | refused |
+//! |---|---|---|
+//! | `address`, the default | | |
+//! | `path` | `path` | `host` |
+//! | `host` | `host` | `path` |
+//!
+//! The last two are for manifests of other hosts, which know only one of the two. With `header`,
+//! the setting `host` is the value that the header must have.
 
 use std::fmt;
 
@@ -13,7 +22,7 @@ use crate::settings::{Settings, invalid};
 /// The longest path of a route. The prefixes of a request's path are looked up one by one up to this length.
 const MAX_PATH: usize = 256;
 
-/// The place of a route on its address.
+/// The place of a route on its address. Two routes of one address must have different places.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct RoutePlace {
     /// The header whose value is compared; `None` for the request's host.
@@ -25,7 +34,11 @@ pub(crate) struct RoutePlace {
 }
 
 impl RoutePlace {
-    /// Reads the place from the settings of a link; `routing_mode` says which of them count.
+    /// Reads the place from the settings of a link.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link`, with the setting and what is expected.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
         let (host, path) = (settings.text("host"), settings.text("path"));
         match settings.text("routing_mode").unwrap_or("address") {
@@ -50,17 +63,17 @@ impl RoutePlace {
         })
     }
 
-    /// The host, in lower case; empty for any.
+    /// The host in lower case, or the value of the header. Empty for any host.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// The header whose value is compared instead of the request's host.
+    /// The header that is compared in place of the host, if it is another one than `host`.
     pub(crate) fn header(&self) -> Option<&HeaderName> {
         self.header.as_ref()
     }
 
-    /// The path; empty for all paths.
+    /// The path without a slash at its end. Empty for all paths.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -81,6 +94,7 @@ impl fmt::Display for RoutePlace {
     }
 }
 
+/// Checks that a mode has its own setting, and not the other's.
 fn require(mode: &str, found: Option<&str>, other: (&str, Option<&str>)) -> Result<(), Error> {
     if found.is_none() {
         let expected = format!("a setting {mode} beside it, by which requests find the actor");
@@ -95,7 +109,7 @@ fn require(mode: &str, found: Option<&str>, other: (&str, Option<&str>)) -> Resu
     }
 }
 
-/// The header that distinguishes requests; `None` for the header of the host.
+/// The header to compare. `host` itself means the usual way.
 fn read_header(settings: &Settings) -> Result<Option<HeaderName>, Error> {
     let Some(text) = settings.text("header") else {
         return Ok(None);
@@ -113,6 +127,7 @@ pub(crate) fn value_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<
     values.next().is_none().then_some(value)
 }
 
+/// A host name without port and user.
 fn read_host(text: &str) -> Result<Box<str>, Error> {
     let authority = text.parse::<Authority>().ok();
     let whole = authority.filter(|authority| authority.host() == text && !text.contains('@'));
@@ -126,6 +141,7 @@ fn read_host(text: &str) -> Result<Box<str>, Error> {
     }
 }
 
+/// A path of visible ASCII, without query and fragment.
 fn read_path(text: &str) -> Result<Box<str>, Error> {
     let good = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
     if text.starts_with('/') && text.len() <= MAX_PATH && text.bytes().all(good) {

@@ -1,4 +1,15 @@
 //! The addresses that the HTTP servers of one host listen on, and which routes are served there.
+//!
+//! # The life of an address
+//!
+//! ```text
+//! prepare ──► Placing ──► switch ──► Placed ──► end ──► Retired ──► finished
+//!              bound,      served               accepts   running
+//!              unserved                         nothing   requests end
+//! ```
+//!
+//! A dropped `Placing` frees an address that it has bound. A dropped `Placed` ends its requests at
+//! once, which happens only if a provider is dropped without a stop.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,19 +29,22 @@ use super::routes::Route;
 /// address before it frees the old one, so that a change which fails leaves everything as it was.
 #[derive(Default)]
 pub struct HttpPorts {
-    /// Ports of this machine in place of those that links name: for several hosts on one machine.
+    /// Ports to use in place of those that links name: for several hosts on one machine.
     instead: BTreeMap<u16, u16>,
     /// Locked while an address is bound or freed, and from the check of a route until it is served, so that
     /// two links cannot take the same place.
     open: Arc<Mutex<Open>>,
 }
 
+/// The listeners by address. Weak: a listener lives as long as its routes.
 type Open = BTreeMap<SocketAddr, Weak<Listener>>;
 
 /// A route that is served. Dropped, it ends at once; ended by [`HttpPorts::end`], its requests may finish.
 pub(crate) struct Placed {
     listener: Arc<Listener>,
     route: Arc<Route>,
+    /// The address as the link asked for it, perhaps with port 0. A link that asks for the same
+    /// keeps its listener.
     asked: SocketAddr,
 }
 
@@ -42,20 +56,22 @@ pub(crate) struct Placing {
 }
 
 impl Placed {
-    /// The address, with the real port.
+    /// The address with the real port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listener.bound()
     }
 
+    /// The route that it serves.
     pub(crate) fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
-    /// Whether connections are accepted there.
+    /// Whether the listener accepts. If not, the health check fails and the provider is restarted.
     pub(crate) fn is_served(&self) -> bool {
         self.listener.accepts()
     }
 
+    /// Whether it is on this listener.
     fn is_on(&self, listener: &Arc<Listener>) -> bool {
         Arc::ptr_eq(&self.listener, listener)
     }
@@ -68,7 +84,7 @@ impl Drop for Placed {
 }
 
 impl HttpPorts {
-    /// With other ports in place of some that links name.
+    /// Addresses with some ports replaced.
     pub fn with_instead(instead: BTreeMap<u16, u16>) -> Self {
         Self {
             instead,
@@ -78,6 +94,11 @@ impl HttpPorts {
 
     /// Prepares a route at an address, to replace `old`, the route that its link has now. If this fails, `old`
     /// is served as before.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` if the place is taken, if limits or certificates differ, or if another process
+    /// has the port; `io` for other failures to bind.
     pub(crate) async fn prepare(
         &self,
         mut address: SocketAddr,
@@ -146,6 +167,7 @@ struct Retired {
     last: bool,
 }
 
+/// Takes no new requests for a route. Frees the address if it was the last route there.
 async fn retire(open: &mut Open, placed: Arc<Placed>) -> Retired {
     let last = placed.listener.retire(&placed.route);
     if last {
@@ -160,6 +182,7 @@ async fn retire(open: &mut Open, placed: Arc<Placed>) -> Retired {
 }
 
 impl Retired {
+    /// Waits until the running requests are answered, or their time is up.
     async fn finish(self) {
         let Placed {
             listener, route, ..

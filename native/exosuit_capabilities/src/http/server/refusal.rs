@@ -6,18 +6,19 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-/// Why a request has no answer from the actor.
+/// The reason why a request is not answered by its actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The request itself is at fault.
     Request(StatusCode),
-    /// No more bytes may be buffered.
+    /// The budget of buffers or of HTTP/2 requests is used up: 503.
     Full,
     /// The call failed.
     Call(Code),
 }
 
 impl Refusal {
+    /// The status for the client.
     fn status(self) -> StatusCode {
         match self {
             Self::Request(status) => status,

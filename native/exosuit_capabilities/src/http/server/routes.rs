@@ -1,4 +1,10 @@
 //! The routes of one address, and the choice among them.
+//!
+//! A path is found by looking up the path itself, and then each prefix that ends before a slash. So
+//! the cost depends on the number of slashes up to the longest path of a route, and not on the
+//! number of routes.
+//!
+//! Routes with a header are searched first, by header in order of name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::successors;
@@ -29,6 +35,7 @@ pub(crate) struct Route {
     /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
     tls: Option<Arc<Tls>>,
+    /// The limits of the address that its link asks for.
     asked: Asked,
     /// Whether it takes no new requests. Its place is then free for another route.
     ending: AtomicBool,
@@ -55,15 +62,19 @@ impl Route {
         }
     }
 
+    /// The counter of running requests.
     pub(crate) fn requests(&self) -> &TaskTracker {
         &self.requests
     }
 
+    /// Whether it takes no new requests.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }
 
     /// Waits until each running request is answered, or its time is up.
+    ///
+    /// The time is that of a body, of a call, and a grace. What is left then is not ended here.
     pub(crate) async fn finish(&self, body_timeout: Duration) {
         self.requests.close();
         let longest = body_timeout + self.endpoint.limits.timeout + 2 * GRACE;
@@ -75,6 +86,7 @@ impl Route {
         self.tls.as_ref().map(|tls| tls.files())
     }
 
+    /// The largest body that it buffers.
     fn whole_body(&self) -> u64 {
         self.endpoint.whole_body()
     }
@@ -88,8 +100,10 @@ pub(crate) struct Routes {
     headers: BTreeMap<Box<str>, (HeaderName, Hosts)>,
 }
 
+/// The paths of each host, or of each value of a header.
 type Hosts = HashMap<Box<str>, Paths>;
 
+/// The routes of one host. `longest` only grows, and saves look-ups of longer prefixes.
 #[derive(Default)]
 struct Paths {
     routes: HashMap<Box<str>, Arc<Route>>,
@@ -97,7 +111,7 @@ struct Paths {
 }
 
 impl Paths {
-    /// The route of the path itself, or of the nearest one above it.
+    /// The route of the path itself, or of the nearest path above it.
     fn find(&self, path: &str) -> Option<&Arc<Route>> {
         let prefixes = successors(Some(path), |path| path.rfind('/').map(|end| &path[..end]));
         prefixes
@@ -165,6 +179,11 @@ impl Routes {
     }
 
     /// Checks whether a route may be added. It may replace the present route of its link.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` if the place is taken, if the certificate is another one, or if a limit of the
+    /// address differs; `invalid_link` if a buffered body would not fit into the limit of buffers.
     pub(crate) fn check(
         &self,
         address: SocketAddr,
@@ -193,7 +212,7 @@ impl Routes {
         asked.allow_body(largest)
     }
 
-    /// Removes this very route.
+    /// Removes this route, unless another one has its place by now.
     pub(crate) fn remove(&mut self, route: &Arc<Route>) {
         let hosts = self.hosts(&route.place);
         let Some(paths) = hosts.get_mut(route.place.host()) else {
@@ -229,7 +248,7 @@ impl Routes {
         self.live().next().is_none()
     }
 
-    /// Whether there is no route, not even an ending one.
+    /// Whether there is no route, not even one that ends.
     pub(crate) fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.headers.is_empty()
     }
@@ -250,16 +269,18 @@ impl Routes {
         self.live().find_map(|route| route.tls.clone())
     }
 
-    /// How long the slowest of them may take to answer.
+    /// The longest time that one of the routes gives its actor.
     pub(crate) fn longest_timeout(&self) -> Duration {
         let timeouts = self.all().map(|route| route.endpoint.limits.timeout);
         timeouts.max().unwrap_or_default()
     }
 
+    /// The routes that take requests.
     fn live(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.all().filter(|route| !route.is_ending())
     }
 
+    /// All routes, those that end included.
     fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
         let others = self.headers.values().map(|(_, hosts)| hosts);
         let hosts = std::iter::once(&self.hosts).chain(others);
@@ -267,6 +288,7 @@ impl Routes {
     }
 }
 
+/// The error for a place that another route has.
 fn taken(address: SocketAddr, other: &Route) -> Error {
     let (place, actor) = (&other.place, &other.endpoint.actor);
     let detail = format!(
@@ -276,6 +298,7 @@ fn taken(address: SocketAddr, other: &Route) -> Error {
     Error::new(Code::Conflict, detail)
 }
 
+/// The error for two routes of one address that ask for different limits.
 fn unlike(
     address: SocketAddr,
     route: &Route,

@@ -1,4 +1,6 @@
 //! Answers that a route gives without its actor: CORS preflights, refused methods, headers for caches.
+//!
+//! A route without rules has none to check: `read` returns `None`.
 
 use bytes::Bytes;
 use exosuit_core::Error;
@@ -10,8 +12,9 @@ use super::cors::Cors;
 use super::refusal::Refusal;
 use crate::settings::{Settings, invalid};
 
-/// The keys of the settings.
+/// The setting that lets only GET and HEAD reach the actor.
 const READ_ONLY: &str = "readonly_mode";
+/// The setting with a value of `cache-control`.
 const CACHE: &str = "cache_control";
 
 /// The rules of a route that do not need its actor.
@@ -36,7 +39,8 @@ impl Rules {
         Ok((!is_nothing).then(|| Box::new(rules)))
     }
 
-    /// The answer to a request, if it does not reach the actor.
+    /// The answer that needs no actor: to a preflight, or 405 on a read-only route. `None` if the
+    /// actor answers.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
         if let Some(cors) = self.cors.as_ref().filter(|_| Cors::is_preflight(request)) {
             let mut answer = Response::new(Full::default());
@@ -70,6 +74,7 @@ impl Rules {
     }
 }
 
+/// The value for caches. Empty means none.
 fn cache(settings: &Settings) -> Result<Option<HeaderValue>, Error> {
     let Some(text) = settings.text(CACHE).filter(|text| !text.is_empty()) else {
         return Ok(None);

@@ -1,4 +1,11 @@
 //! The settings of a link: where to serve, and within which limits.
+//!
+//! Four sources are laid on top of each other, the later ones winning:
+//!
+//! 1. `config_b64`, then `config_json`, then single settings, all of the provider.
+//! 2. The same three of the link.
+//!
+//! Objects `tls` and `cors` in JSON are flattened: `{"tls": {"cert_file": …}}` is `tls_cert_file`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,15 +20,19 @@ use super::rules::Rules;
 use super::tls::Files;
 use crate::settings::{Settings, invalid};
 
-/// The wishes of a link, by its settings.
+/// What a link asks for, parsed and checked. Nothing is bound yet.
 pub(crate) struct Wanted {
+    /// Where to listen. Port 0 means any free one.
     pub(crate) address: SocketAddr,
+    /// Which requests of that address.
     pub(crate) place: RoutePlace,
+    /// The limits of each request.
     pub(crate) call: CallLimits,
     /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
     /// The limits of the address, which all its routes share.
     pub(crate) asked: Asked,
+    /// `None` without TLS.
     pub(crate) tls: Option<Certificate>,
 }
 
@@ -32,7 +43,7 @@ pub(crate) struct Certificate {
     pub(crate) pause: Duration,
 }
 
-/// The bounds of one request.
+/// The limits of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CallLimits {
     /// The time for the actor's answer.
@@ -41,7 +52,7 @@ pub(crate) struct CallLimits {
     pub(crate) max_body_bytes: Option<u64>,
 }
 
-/// How bodies reach the actor.
+/// How bodies pass between client and actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Whole, in one message: wasmbus.
@@ -50,10 +61,14 @@ pub(crate) enum Form {
     Streamed,
 }
 
-/// The largest body in one message: a 32-bit guest has no room for a larger one.
+/// The largest body in one message. A 32-bit guest has no room for a larger one.
 const MOST_WHOLE_BYTES: u64 = 1 << 30;
 
 /// Reads a provider's settings with a link's on top.
+///
+/// # Errors
+///
+/// `invalid_link`, with the setting, its value and what is expected.
 pub(crate) fn read(
     provider: &Configuration,
     link: &Configuration,
@@ -100,6 +115,7 @@ pub(crate) fn check(provider: &Configuration) -> Result<Vec<String>, Error> {
     unused(Given::ToProvider, provider)
 }
 
+/// The files of a certificate, if both are named.
 fn certificate(settings: &Settings) -> Result<Option<Certificate>, Error> {
     let pause = settings.duration("tls_reload_ms")?;
     let files = Files::read(settings)?;
@@ -127,7 +143,7 @@ fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Err
     Ok(())
 }
 
-/// The settings of the OTP era, which come as JSON: by the key that they stand under.
+/// The settings in JSON, by the key that they are under.
 fn nested(configuration: &Configuration) -> Result<Vec<(&'static str, Configuration)>, Error> {
     let mut own = Settings::new(&HTTP_SERVER);
     own.lay(configuration);
@@ -143,6 +159,7 @@ fn nested(configuration: &Configuration) -> Result<Vec<(&'static str, Configurat
     Ok(found)
 }
 
+/// The fields of one JSON object, flattened.
 fn fields(key: &'static str, json: &[u8]) -> Result<Configuration, Error> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(json) else {
         let expected = "a JSON object such as {\"address\": \"127.0.0.1:8080\"}";
@@ -153,8 +170,8 @@ fn fields(key: &'static str, json: &[u8]) -> Result<Configuration, Error> {
     Ok(configuration)
 }
 
-/// Hosts of 1.x and of the OTP era have some settings in groups: `{"tls": {"cert_file": …}}` is
-/// `tls_cert_file`. What is no single value stays JSON.
+/// Puts the fields of groups beside the others, with the group's name before them. A value that is
+/// neither text nor a group stays JSON.
 fn flatten(flat: &mut Configuration, group: &str, fields: Map<String, Value>) {
     for (field, value) in fields {
         let field = format!("{group}{field}");
@@ -169,6 +186,7 @@ fn flatten(flat: &mut Configuration, group: &str, fields: Map<String, Value>) {
     }
 }
 
+/// The objects in JSON whose fields are flattened.
 const GROUPS: [&str; 2] = ["tls", "cors"];
 
 /// The error for JSON that is not an object. It quotes nothing: the value may hold secrets.
@@ -177,6 +195,7 @@ fn no_object(key: &str, expected: &str) -> Error {
     Error::new(Code::InvalidLink, detail)
 }
 
+/// `port`, which listens on this machine only, or `address`, or the default.
 fn address(settings: &Settings) -> Result<SocketAddr, Error> {
     if let Some(text) = settings.text("port") {
         let port = text
@@ -193,6 +212,7 @@ fn address(settings: &Settings) -> Result<SocketAddr, Error> {
         .map_err(|_| invalid("address", text, "IP:PORT such as 127.0.0.1:8080"))
 }
 
+/// The limits of a request. Only a streaming body may be without a limit.
 fn call_limits(settings: &Settings, form: Form) -> Result<CallLimits, Error> {
     let max_body_bytes = match (settings.given_number("max_body_bytes")?, form) {
         (Some(most), Form::Whole) if most > MOST_WHOLE_BYTES => {

@@ -1,4 +1,7 @@
 //! A connection as a byte stream, with or without TLS. It enforces the minimum rate at which the client reads.
+//!
+//! The pace is enforced where bytes enter the operating system, below TLS and HTTP. A client that
+//! acknowledges nothing for too long fails the write, and with it the connection.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -21,6 +24,7 @@ pub(crate) struct Socket {
     pace: Pace,
 }
 
+/// The first bytes, which were read before the protocol was known.
 #[derive(Default)]
 struct Ahead {
     bytes: [u8; PREFACE.len()],
@@ -29,6 +33,7 @@ struct Ahead {
 }
 
 impl Socket {
+    /// A connection that is watched at this tempo.
     pub(crate) fn new(stream: TcpStream, tempo: Tempo) -> Self {
         Self {
             stream,
@@ -37,7 +42,8 @@ impl Socket {
         }
     }
 
-    /// Whether the client begins with HTTP/2.
+    /// Whether the client begins with HTTP/2. Reads at most three bytes, and keeps them for the
+    /// protocol.
     pub(crate) async fn begins_with_http2(&mut self) -> Result<bool> {
         let ahead = &mut self.ahead;
         loop {
@@ -52,6 +58,7 @@ impl Socket {
         }
     }
 
+    /// Counts a write, or fails it if the client has been too slow.
     fn written(
         &mut self,
         context: &mut Context<'_>,
@@ -70,6 +77,7 @@ impl Socket {
     }
 }
 
+/// The error that ends the connection.
 fn too_slow() -> Error {
     Error::new(ErrorKind::TimedOut, "the client reads too slowly")
 }
@@ -145,7 +153,7 @@ impl Transport {
     }
 }
 
-/// Does the same to either.
+/// Does the same with either stream.
 macro_rules! either {
     ($transport:expr, $stream:ident => $done:expr) => {
         match $transport.get_mut() {

@@ -7,6 +7,13 @@
 //! A request can turn out to be at *fault* while its actor runs: the body is larger than allowed, breaks off, or
 //! comes too slowly. The guest sees an error in its body, but may answer something else. So the fault ends the call
 //! itself: before the head of the response by a status, after it by breaking the body off.
+//!
+//! # The call and its body
+//!
+//! The actor's call ends with the head of its response. The lease that the router put into the
+//! exchange keeps the call alive until the body ends. Three things end it earlier: the client goes
+//! away, which drops the body; the actor is stopped, which withdraws the lease; or the request is
+//! at fault.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,7 +36,11 @@ use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length}
 /// The operation that every request becomes.
 const OPERATION: &str = "wasi:http/incoming-handler@0.2.0#handle";
 
-/// Calls the actor with a request, and makes its answer a response.
+/// Calls the actor with a request, and returns its response with a streaming body.
+///
+/// # Errors
+///
+/// A status for a request at fault, or the code of the failed call.
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
@@ -129,7 +140,7 @@ fn discard(mut body: Body, endpoint: &Endpoint) {
     }
 }
 
-/// An empty body.
+/// A body without bytes.
 fn nothing() -> Body {
     Empty::new().map_err(|never| match never {}).boxed()
 }
@@ -142,6 +153,7 @@ pub(crate) struct Streamed {
 }
 
 impl Streamed {
+    /// A body that ends with the fault of its request.
     fn new(body: Body, fault: Option<&Fault>) -> Self {
         Self {
             body,

@@ -19,16 +19,17 @@ task_local! {
     static READING: Arc<Reading>;
 }
 
-/// Runs the requests of one connection.
+/// hyper's executor for one connection: each request becomes a task that is watched.
 #[derive(Clone)]
 pub(crate) struct Streams {
     tasks: TaskTracker,
     tempo: Tempo,
 }
 
-/// Whether a client reads its answer.
+/// Whether the client reads one answer. Shared by the answer's body and the task around it.
 pub(crate) struct Reading(Mutex<State>);
 
+/// What `Reading` guards. The lock is held for a few instructions.
 struct State {
     pace: Pace,
     /// The bytes that hyper has of the answer and could not send yet.
@@ -36,6 +37,7 @@ struct State {
 }
 
 impl Streams {
+    /// Tasks that are counted in `tasks`, at this tempo.
     pub(crate) fn new(tasks: TaskTracker, tempo: Tempo) -> Self {
         Self { tasks, tempo }
     }
@@ -59,17 +61,17 @@ where
 }
 
 impl Reading {
-    /// The request that the current task serves.
+    /// The watch of the request that the current task serves.
     pub(crate) fn current() -> Option<Arc<Self>> {
         READING.try_with(Arc::clone).ok()
     }
 
-    /// Says that hyper got a part of the answer.
+    /// Notes that hyper took a part of the answer. From now on the client owes its reading.
     pub(crate) fn sent(&self, bytes: usize) {
         self.0.lock().owed = Some(bytes);
     }
 
-    /// Says that hyper asks for more: the last part has been sent.
+    /// Notes that hyper asks for more: the client has taken the last part.
     pub(crate) fn taken(&self) {
         let mut state = self.0.lock();
         if let Some(bytes) = state.owed.take() {
@@ -77,6 +79,7 @@ impl Reading {
         }
     }
 
+    /// Ready when the client owes reading and has been too slow.
     fn poll_slow(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         match state.owed {
@@ -86,7 +89,7 @@ impl Reading {
     }
 }
 
-/// A request and its answer.
+/// A request and its answer, ended when the client does not read.
 struct Watched<F> {
     /// `None` after its end. Dropping it resets its stream.
     request: Option<Pin<Box<F>>>,

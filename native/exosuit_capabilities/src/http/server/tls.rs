@@ -1,4 +1,18 @@
 //! TLS for a link: a certificate and its key, read from files again whenever they change.
+//!
+//! # Renewal
+//!
+//! The files are read again after each `tls_reload_ms`, and compared by their content, so it does
+//! not matter how they were replaced. New connections get the new certificate, and those that run
+//! keep theirs. Files that cannot be used change nothing: the old certificate stays, and a notice
+//! says why, once, if they are still bad at the next look.
+//!
+//! | what the files hold | certificate | notice |
+//! |---|---|---|
+//! | the same | the old one | |
+//! | a new valid pair | the new one | `certificate_changed` |
+//! | something unusable, first look | the old one | |
+//! | the same unusable content, second look | the old one | `certificate_refused` |
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,20 +36,21 @@ use tokio_rustls::TlsAcceptor;
 use crate::http::file;
 use crate::settings::{Settings, invalid};
 
-/// The keys of the settings.
+/// The setting with the file of the certificate chain.
 pub(crate) const CERTIFICATE: &str = "tls_cert_file";
+/// The setting with the file of the private key.
 pub(crate) const KEY: &str = "tls_priv_key_file";
 
 /// The protocols for ALPN, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
-/// HTTP/2, as it is called during the handshake.
+/// The name of HTTP/2 in ALPN.
 pub(crate) const HTTP2: &[u8] = b"h2";
 
-/// The time for reading both files: they may be on a disk that does not answer.
+/// The time for reading both files when a link is put. They may be on a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The largest certificate chain or key that is read.
+/// The largest file of a chain or a key.
 const MAX_FILE_KIB: u64 = 1_024;
 
 /// The files of the certificate chain and the private key, in PEM.
@@ -61,17 +76,19 @@ impl Files {
     }
 }
 
+/// The error for one of the two settings without the other.
 fn alone(key: &str, path: &str, other: &str) -> Error {
     invalid(key, path, &format!("a setting {other} beside it"))
 }
 
-/// Both files as they were read.
+/// The content of both files.
 struct Read {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
 impl Read {
+    /// Reads both. Blocks.
     fn files(files: &Files) -> Result<Self, Error> {
         Ok(Self {
             certificate: read(CERTIFICATE, &files.certificate)?,
@@ -103,10 +120,12 @@ impl Read {
     }
 }
 
+/// Reads one file. The error names the setting and the path.
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
     file::read(path, MAX_FILE_KIB).map_err(|error| refused(key, path, &error.to_string()))
 }
 
+/// The error for a file that cannot be used.
 fn refused(key: &str, path: &Path, why: &str) -> Error {
     let path = path.display();
     Error::new(
@@ -122,7 +141,7 @@ pub(crate) struct Tls {
     watch: AbortHandle,
 }
 
-/// The provider in whose name a change of the files is reported, and the observer that receives the report.
+/// Who gets the notices about changed files.
 pub(crate) struct Owner {
     pub(crate) provider: Id,
     pub(crate) observe: Arc<dyn Observe>,
@@ -130,6 +149,10 @@ pub(crate) struct Owner {
 
 impl Tls {
     /// Reads the files, and from then on again after each `pause`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_link` for files that cannot be read within 10 seconds or are not a matching pair.
     pub(crate) async fn open(
         files: Files,
         pause: Duration,
@@ -164,10 +187,12 @@ impl Tls {
         }))
     }
 
+    /// The files, by which routes of one address are compared.
     pub(crate) fn files(&self) -> &Files {
         &self.files
     }
 
+    /// The acceptor for new connections.
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
     }
@@ -179,11 +204,13 @@ impl Drop for Tls {
     }
 }
 
+/// The error for a disk that did not answer.
 fn too_late(files: &Files) -> Error {
     let why = format!("it could not be read within {PATIENCE:?}");
     refused(CERTIFICATE, &files.certificate, &why)
 }
 
+/// The error for a reading task that died.
 fn unread(error: &tokio::task::JoinError) -> Error {
     Error::new(
         Code::Internal,
@@ -191,6 +218,7 @@ fn unread(error: &tokio::task::JoinError) -> Error {
     )
 }
 
+/// TLS 1.3 and 1.2, both protocols, no client certificates.
 fn acceptor(provider: Arc<CryptoProvider>, current: Arc<Current>) -> Result<TlsAcceptor, Error> {
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -200,7 +228,7 @@ fn acceptor(provider: Arc<CryptoProvider>, current: Arc<Current>) -> Result<TlsA
     Ok(Arc::new(config).into())
 }
 
-/// The certificate that is shown to the next client.
+/// The certificate for the next handshake. Swapped under a lock that each handshake takes once.
 struct Current(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Current {
@@ -215,25 +243,27 @@ impl fmt::Debug for Current {
     }
 }
 
-/// Looks after the files of one link.
+/// The task that reads the files of one link again and again.
 struct Watching {
     files: Files,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
-    /// The fingerprint of the files in use.
+    /// The fingerprint of the content that is in use.
     used: u64,
+    /// The last content that could not be used.
     refused: Option<Refused>,
     owner: Owner,
 }
 
 /// Files that cannot be used.
 struct Refused {
-    /// The fingerprint of their content; `None` if they cannot be read.
+    /// Their fingerprint. `None` for files that could not be read.
     mark: Option<u64>,
     is_told: bool,
 }
 
 impl Watching {
+    /// Looks after each pause, on a blocking thread, until the task is aborted.
     async fn watch(mut self, pause: Duration) {
         let mut looks = interval(pause);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -292,6 +322,7 @@ impl Watching {
         }
     }
 
+    /// Sends a notice about the certificate.
     fn tell(&self, change: &'static str, error: Option<Error>) {
         self.owner.observe.observe(Notice::Certificate {
             provider: self.owner.provider.clone(),

@@ -3,6 +3,26 @@
 //! Reads a small body, or the beginning of a larger one, before the actor is called, so that no instance waits for
 //! a slow client. A client that does not declare the size of its body may expect an answer before it continues; then
 //! only the first bytes are awaited.
+//!
+//! # Reading ahead
+//!
+//! | the client | read before the call |
+//! |---|---|
+//! | declares up to 64 KiB | the whole body |
+//! | declares more | 64 KiB |
+//! | declares nothing | one byte |
+//! | expects `100 Continue` | nothing |
+//!
+//! The bytes that were read ahead count in the budget of the client until the guest takes them. The
+//! rest is never buffered here: it stays in the connection until the guest reads.
+//!
+//! # Faults
+//!
+//! | fault | status | raised by |
+//! |---|---|---|
+//! | more than `max_body_bytes` | 413 | `too_large` |
+//! | below the minimum rate, or no first byte in time | 408 | `too_slow` |
+//! | the connection or the stream broke | 400 | `broken_off` |
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,24 +41,29 @@ use super::limits::AddressLimits;
 use super::pace::{Pace, Tempo};
 use super::refusal::Refusal;
 
-/// How much of a body is read before the actor is called.
+/// The bytes that are read before the actor is called.
 const READ_AHEAD: u64 = 64 << 10;
 
 /// The body of a request as it comes: read when the actor reads.
 pub(crate) struct Upload {
-    /// None after its end or a failure.
+    /// `None` after the end or a failure.
     body: Option<Incoming>,
     /// The bytes that may still come.
     left: u64,
+    /// The largest body, for the error.
     most: u64,
+    /// Watches the client while the guest waits.
     pace: Pace,
     /// The minimum rate after the first byte.
     tempo: Tempo,
     has_begun: bool,
-    /// Says whether the call waits for its client: then another call may use its instance.
+    /// Reports whether the call waits for its client. The router then lends its slot to another
+    /// call.
     waits: Arc<ClientWait>,
-    /// Whether the client sends, or was told to continue.
+    /// Whether reading is allowed. Reading a body makes hyper send `100 Continue`, which only the
+    /// guest may cause.
     welcome: bool,
+    /// Shared with the call and its answer.
     fault: Arc<Fault>,
     ahead: Ahead,
 }
@@ -53,10 +78,12 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// The bytes that were read ahead.
     fn length(&self) -> u64 {
         self.data.len() as u64
     }
 
+    /// Whether nothing is left of what was read ahead.
     fn is_empty(&self) -> bool {
         self.data.is_empty() && self.trailers.is_none()
     }
@@ -75,23 +102,24 @@ impl Fault {
         self.status.get().copied().map(Refusal::Request)
     }
 
-    /// Waits until something is wrong.
+    /// Waits until the request is at fault.
     pub(crate) async fn raised(&self) -> Refusal {
         self.raised.cancelled().await;
         self.bad()
     }
 
-    /// The error of an upload that is known to be wrong.
+    /// The refusal of a request at fault; 400 if the status is not known.
     fn bad(&self) -> Refusal {
         let bad = Refusal::Request(StatusCode::BAD_REQUEST);
         self.refusal().unwrap_or(bad)
     }
 
-    /// Cancelled when something is wrong.
+    /// Cancelled when the request is at fault.
     pub(crate) fn token(&self) -> CancellationToken {
         self.raised.clone()
     }
 
+    /// Notes the first fault.
     fn raise(&self, status: StatusCode) {
         let _ = self.status.set(status);
         self.raised.cancel();
@@ -99,7 +127,7 @@ impl Fault {
 }
 
 impl Upload {
-    /// A body of at most so many bytes, of a client that is no slower than the limits have it.
+    /// A body of at most `most` bytes, of a client that must keep the pace of these limits.
     pub(crate) fn new(body: Incoming, expects: bool, most: u64, limits: &AddressLimits) -> Self {
         Self {
             body: Some(body),
@@ -115,7 +143,7 @@ impl Upload {
         }
     }
 
-    /// The fault that it reports.
+    /// The place where faults are noted.
     pub(crate) fn fault(&self) -> Arc<Fault> {
         self.fault.clone()
     }
@@ -145,6 +173,7 @@ impl Upload {
         Ok(())
     }
 
+    /// Buffers a frame, if the budget of the client has room.
     fn keep(&mut self, frame: Frame<Bytes>, budget: &Budget) -> Result<(), Refusal> {
         let ahead = &mut self.ahead;
         match frame.into_data() {
@@ -160,7 +189,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The buffered parts, in order.
+    /// What was read ahead, as one frame, and then its trailers. Returns its bytes to the budget.
     fn take_kept(&mut self) -> Option<Frame<Bytes>> {
         let Ahead { data, trailers, .. } = &mut self.ahead;
         if data.is_empty() {
@@ -171,7 +200,7 @@ impl Upload {
         Some(Frame::data(data))
     }
 
-    /// The next part from the client.
+    /// The next frame from the client. The pace counts only while this waits.
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -195,7 +224,7 @@ impl Upload {
         })
     }
 
-    /// Counts what came.
+    /// Counts a frame against the largest body, and against the pace.
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
         let length = frame.data_ref().map_or(0, Bytes::len);
         if !std::mem::replace(&mut self.has_begun, true) {
@@ -211,6 +240,7 @@ impl Upload {
         }
     }
 
+    /// The fault of a body that is too large. What is left of it is read and dropped.
     fn too_large(&mut self) -> Error {
         self.fault.raise(StatusCode::PAYLOAD_TOO_LARGE);
         if let Some(body) = self.body.take() {
@@ -223,6 +253,7 @@ impl Upload {
         Error::new(Code::InvalidInput, detail)
     }
 
+    /// The fault of a client that is too slow.
     fn too_slow(&mut self) -> Error {
         self.fault.raise(StatusCode::REQUEST_TIMEOUT);
         self.body = None;
@@ -231,6 +262,7 @@ impl Upload {
         Error::new(Code::Deadline, detail)
     }
 
+    /// The fault of a body that ended early.
     fn broken_off(&mut self) -> Error {
         self.fault.raise(StatusCode::BAD_REQUEST);
         self.body = None;

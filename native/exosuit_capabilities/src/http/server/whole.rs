@@ -23,7 +23,12 @@ use super::endpoint::{Endpoint, RequestContext};
 use super::pace::Pace;
 use super::refusal::Refusal;
 
-/// Calls the actor with a request, and makes its answer a response.
+/// Reads a request whole, calls the actor, and decodes its answer.
+///
+/// # Errors
+///
+/// 400 for a body that broke off, 408 for a slow one, 413 for a large one, 503 without buffers, or
+/// the code of the failed call.
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
