@@ -1,7 +1,16 @@
 //! Machine code of a module or a component.
 //!
-//! The one place where bytes meet wasmtime's compiler and loader. It treats modules and components alike; the
-//! rest of the crate sees [`Code`].
+//! The one place where bytes meet wasmtime's compiler and loader. It treats modules and components alike; the rest of
+//! the crate sees [`Code`].
+//!
+//! ```text
+//!            precompile, perhaps in another process        deserialize
+//! bytes ─────────────────────────────────────────► code ──────────────► Code
+//! bytes of a skeleton ───────────── compile ──────────────────────────► Code
+//! ```
+//!
+//! Two ways, because machine code is trusted and bytes are not. Whoever calls [`Code::deserialize`] vouches for where
+//! the machine code comes from; `compile.rs` and `cache.rs` are the only ones.
 
 use wasmtime::component::Component;
 use wasmtime::{Module, Precompiled, ResourcesRequired};
@@ -9,7 +18,7 @@ use wasmtime::{Module, Precompiled, ResourcesRequired};
 use crate::kind::{Kind, kind};
 use crate::{Error, nesting};
 
-/// Compiled code.
+/// Compiled code. Not linked yet: see `abi::Prepared`.
 pub enum Code {
     /// Core Wasm: a wasmbus module or a program.
     Module(Module),
@@ -79,7 +88,8 @@ impl Code {
         }
     }
 
-    /// The initial size of an instance. It is unknown for a component that imports modules.
+    /// The initial size of an instance. It is unknown for a component that imports modules, and then all of it is 0:
+    /// its instances are checked by the limiter alone, and count as one memory and one table of the pool.
     pub(crate) fn needs(&self) -> ResourcesRequired {
         let needs = match self {
             Self::Module(module) => Some(module.resources_required()),
@@ -94,7 +104,7 @@ impl Code {
     }
 }
 
-/// The error for bytes that wasmtime does not compile, with its whole reason.
+/// The error for bytes that wasmtime does not compile, with its whole reason: the offset, and what was expected there.
 fn invalid(what: &str, error: &wasmtime::Error) -> Error {
     Error::Module(format!("the {what} is not valid: {error:#}"))
 }
