@@ -4,8 +4,8 @@
 //! stores; if this knew the module as well, each would depend on the other.
 //!
 //! Every host function reaches it through the data of its store: the log of its output, the grants, the router. It
-//! never changes. What its instances count together is behind the locks of its parts: permits, log lines, the random
-//! numbers of a test.
+//! never changes. Its parts lock themselves: permits, log lines, and the random numbers of a test are counted for all
+//! instances together.
 
 use std::collections::BTreeMap;
 use std::future::ready;

@@ -29,7 +29,7 @@ use crate::{Actor, ActorOptions, CompileLimits, EngineOptions, Error, Module, sk
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-/// What the clones of an engine share.
+/// The state that the clones of an engine share.
 struct Inner {
     core: Arc<EngineCore>,
     /// Whether there is a pool. Never changes: the pool is reserved at the start, or not at all.

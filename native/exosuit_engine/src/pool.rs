@@ -76,7 +76,7 @@ pub(crate) struct Pool<T> {
     reserve: Arc<Reserve>,
 }
 
-/// What is behind the lock of a pool.
+/// The instances that rest, behind the lock of their pool.
 struct Resting<T> {
     /// The oldest first. Calls take from the end, the sweep and the reserve from the beginning. At most `size`.
     guests: Vec<Rested<T>>,

@@ -251,7 +251,7 @@ fn write_answer(kind: u8, output: &[u8]) -> io::Result<()> {
 /// Bounds this process by system limits, and makes it the first to be killed when memory runs out. Without core dumps:
 /// one of gigabytes could fill the disk of the host.
 ///
-/// What fails here is ignored: a lower limit holds already, or the machine has no `/proc`.
+/// Failures are ignored: a lower limit holds already, or the machine has no `/proc`.
 fn restrict(memory: u64, cpu_seconds: u64) {
     for (resource, most) in [
         (Resource::Data, memory),

@@ -55,8 +55,8 @@ pub(crate) struct Ticker {
     thread: Thread,
 }
 
-/// What the thread and those who start guests share. The thread holds it together with wasmtime's engine, and nothing
-/// else of ours.
+/// The state that the thread and the starters of guests share. The thread holds it together with wasmtime's engine,
+/// and nothing else of ours.
 #[derive(Default)]
 struct TickerState {
     /// How many guests run, and how often one was started (it wraps). The starts are counted because a guest

@@ -124,8 +124,8 @@ impl PreparedComponent {
     /// gives some, else in any.
     ///
     /// In a pinned instance the call first waits for its turn, and no instance is taken from the pool meanwhile. If
-    /// the pin has ended by then, the call fails with the reason, and its guest is not called. Any other failure drops
-    /// the turn without its instance, and with it the pin ends.
+    /// the pin has ended by then, the call fails with the reason, and its guest is not called. If the guest does
+    /// not return, the pin ends as well.
     async fn call_with_resources(
         &self,
         call: ResourceCall<'_>,

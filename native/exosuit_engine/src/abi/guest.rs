@@ -8,9 +8,9 @@ use crate::pool;
 
 /// An instance that is ready for a call.
 pub(crate) enum Guest {
-    /// Of a module of the wasmbus ABI.
+    /// An instance of a wasmbus module.
     Wasmbus(wasmbus::WasmbusGuest),
-    /// Of a component.
+    /// An instance of a component.
     Component(component::ComponentGuest),
 }
 

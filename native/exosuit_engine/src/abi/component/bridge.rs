@@ -42,8 +42,8 @@ pub(super) struct Bridge {
 impl Bridge {
     /// Calls the function for a guest.
     ///
-    /// The arguments are converted before the future begins, as they are borrowed from wasmtime. What an answer of a
-    /// wrong type brought in is dropped in the instance before the guest goes on.
+    /// The arguments are converted before the future begins, as they are borrowed from wasmtime. If the answer is of
+    /// a wrong type, the resources that it brought in are dropped in the instance before the guest goes on.
     pub(super) fn call<'a>(
         self: Arc<Self>,
         mut store: StoreContextMut<'a, ComponentState>,
