@@ -107,9 +107,7 @@ impl Cache {
         }
         let compiled = Code::precompile(&self.engine, bytes)?;
         let kept = self.store(&digest, &compiled);
-        let code = self.deserialize(&compiled);
-        let lost = || Error::Setup("the compiled code cannot be loaded".to_owned());
-        Ok((code.ok_or_else(lost)?, kept))
+        Ok((self.deserialize(&compiled)?, kept))
     }
 
     /// Whether there is a file for the code of these bytes. It may turn out to be damaged.
@@ -124,14 +122,14 @@ impl Cache {
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         self.mac(digest, code).verify_slice(mac).ok()?;
         self.touch(digest);
-        self.deserialize(code)
+        self.deserialize(code).ok()
     }
 
     #[expect(
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
     )]
-    fn deserialize(&self, code: &[u8]) -> Option<Code> {
+    fn deserialize(&self, code: &[u8]) -> Result<Code, Error> {
         // SAFETY: `load` has checked the MAC of these very bytes, so it was this cache, with this
         // version of wasmtime and these settings, that wrote what `Code::precompile` gave it. `compile` has
         // them from there.

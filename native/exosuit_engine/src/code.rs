@@ -67,7 +67,8 @@ impl Code {
         }
     }
 
-    /// Takes what [`Self::precompile`] gave.
+    /// Takes what [`Self::precompile`] gave. Fails with [`Error::Module`] if an instance of it needs more than a slot of
+    /// the pool has: parts, or elements of a table.
     ///
     /// # Safety
     ///
@@ -76,14 +77,20 @@ impl Code {
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
     )]
-    pub(crate) unsafe fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Self> {
+    pub(crate) unsafe fn deserialize(
+        engine: &wasmtime::Engine,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
         // SAFETY: the caller's promise.
         unsafe {
-            match wasmtime::Engine::detect_precompiled(bytes)? {
-                Precompiled::Module => Module::deserialize(engine, bytes).ok().map(Self::Module),
-                Precompiled::Component => Component::deserialize(engine, bytes)
-                    .ok()
-                    .map(Self::Component),
+            match wasmtime::Engine::detect_precompiled(bytes) {
+                Some(Precompiled::Module) => Module::deserialize(engine, bytes)
+                    .map(Self::Module)
+                    .map_err(|error| unfit("module", &error)),
+                Some(Precompiled::Component) => Component::deserialize(engine, bytes)
+                    .map(Self::Component)
+                    .map_err(|error| unfit("component", &error)),
+                None => Err(Error::Compiler),
             }
         }
     }
@@ -102,6 +109,11 @@ impl Code {
             max_initial_table_size: None,
         })
     }
+}
+
+/// The error for code that is too large for the pool. wasmtime says what exceeds which maximum.
+fn unfit(what: &str, error: &wasmtime::Error) -> Error {
+    Error::Module(format!("the {what} does not fit here: {error:#}"))
 }
 
 /// The error for bytes that wasmtime does not compile, with its whole reason: the offset, and what was expected there.

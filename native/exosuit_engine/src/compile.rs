@@ -305,7 +305,7 @@ impl Compiler {
         Ok(prepared)
     }
 
-    /// Makes code of what was just compiled. `Error::Compiler` if wasmtime does not take it.
+    /// Makes code of what was just compiled. Fails if it is too large for the pool.
     #[expect(
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
@@ -313,7 +313,7 @@ impl Compiler {
     fn deserialize(&self, code: &[u8]) -> Result<Code, Error> {
         // SAFETY: `Code::precompile` made these bytes, in this process or in the program that was found
         // to be compatible, and they came through a pipe that nobody else has.
-        unsafe { Code::deserialize(self.core.wasmtime(), code) }.ok_or(Error::Compiler)
+        unsafe { Code::deserialize(self.core.wasmtime(), code) }
     }
 
     /// Links the code. Blocks, for milliseconds with large components.
