@@ -126,7 +126,7 @@ fn provider_key(reference: &str, id: &str) -> String {
 /// The two names of a provider. Links may use either.
 struct Names {
     id: Id,
-    /// `V…`, from [`provider_key`].
+    /// `V…`, from `provider_key`.
     key: Id,
 }
 

@@ -8,7 +8,7 @@
 //! | imports | defined | answered by |
 //! |---|---|---|
 //! | WASI 0.2 | once per engine | wasmtime, in the [`sandbox`](crate::sandbox) of the instance |
-//! | `wasi:random` | once per engine | [`random`](crate::random) |
+//! | `wasi:random` | once per engine | `crate::random` |
 //! | `wasi:http/outgoing-handler` | once per engine | a call through the router ([`outgoing`](super::outgoing)) |
 //! | `wasi:keyvalue`, `wasi:logging` | once per engine | a call through the router |
 //! | `wasi:config` | once per engine | the settings of the actor |
