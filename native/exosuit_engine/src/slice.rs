@@ -13,7 +13,7 @@
 //!
 //! A call that runs in a task does not leave it, because Tokio's threads may be busy for longer.
 //!
-//! `exosuit_core::Pace` predicts the time of a call from earlier ones, before it is polled. The checks here bound the
+//! `exosuit_core::Pace` predicts from earlier calls whether a call ends within its slice. The checks here bound the
 //! cost of a wrong prediction: the scheduler loses one slice.
 
 use tokio::task::{try_id, yield_now};
