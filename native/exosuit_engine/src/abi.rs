@@ -4,9 +4,9 @@
 //! - [`program`]: modules that are commands of WASI preview 1.
 //! - [`component`]: components of WASI 0.2, with typed functions.
 //!
-//! All run in a [`store`] with the same bounds. [`guest`] is an instance of either kind that can serve more
-//! than one call. [`preview1`] is the WASI of modules, [`stubs`] are functions in the place of imports that
-//! nothing here answers.
+//! All run in a [`store`] with the same bounds. [`guest`] is an instance of either kind that can serve more than one
+//! call. [`preview1`] is the WASI of modules, [`stubs`] are functions in the place of imports that nothing here
+//! answers.
 //!
 //! Two steps, as far apart as possible. *Linking* depends on code alone: it happens once per module, on a blocking
 //! thread, and resolves every import ([`Prepared`]). A *call* then needs an instance, which takes microseconds, and
@@ -14,6 +14,14 @@
 //!
 //! The ABI is read off the code. A component is a component. A module is a program if it exports `_start` and no
 //! `__guest_call`, and a wasmbus module otherwise.
+//!
+//! | | wasmbus module | program | component |
+//! |---|---|---|---|
+//! | payload of a call | bytes | bytes: its standard input | values, bytes, or a request of HTTP |
+//! | operation | any text; the guest reads it | `wasi:cli/run` | an exported function |
+//! | warm instances | yes | no | yes, but for `wasi:cli/run` |
+//! | calls to the outside | `__host_call` | none | its imports |
+//! | names the link of such a call | yes | – | no |
 
 mod component;
 mod guest;
@@ -35,7 +43,8 @@ use crate::actor_shared::ActorShared;
 use crate::code::Code;
 use crate::configuration::setup;
 
-/// The linkers of all ABIs, made once per engine: defining hundreds of host functions takes milliseconds.
+/// The linkers of all ABIs, made once per engine: defining hundreds of host functions takes milliseconds. Each module
+/// is linked by a copy, which may get stubs and functions of links besides.
 pub(crate) struct Linkers {
     /// One per type of store data: a linker holds functions of one such type.
     wasmbus: wasmbus::WasmbusLinker,
@@ -55,6 +64,8 @@ impl Linkers {
 }
 
 /// Code that was checked against its ABI, and linked. Shared by all actors that run it.
+///
+/// Components are counted, because a streamed response needs its component for longer than the call has the module.
 pub(crate) enum Prepared {
     Wasmbus(wasmbus::PreparedModule),
     Program(program::PreparedProgram),
@@ -62,7 +73,8 @@ pub(crate) enum Prepared {
 }
 
 impl Prepared {
-    /// Checks the exports, and links the imports.
+    /// Checks the exports, and links the imports. Fails with [`Error::Module`], which says what an ABI expects.
+    /// Blocks.
     pub(crate) fn new(linkers: &Linkers, code: &Code) -> Result<Self, Error> {
         match code {
             Code::Module(module) if is_program(module) => {

@@ -2,16 +2,35 @@
 //!
 //! The calls of an actor share [`Inner`]; its instances share only [`ActorShared`], which knows no code.
 //!
+//! # Who owns what
+//!
+//! ```text
+//! Actor ──┬─► Inner ──┬─► ActorShared ─► EngineCore     held by each running call
+//!         │           └─► Module ─► code                held by each running call
+//!         ├─► Pool  ─► warm instances                   held by the actor alone
+//!         └─► Pins  ─► instances with resources         held by the actor alone
+//! ```
+//!
+//! `exosuit_nif` makes an actor for each publication, and the router holds it. When the router drops it, the warm and
+//! the pinned instances go at once. Running calls go on until they end or are dropped: they hold [`Inner`], so the
+//! code stays mapped for them. Each call has a weak reference to the pools, so an instance that is ready to rest after
+//! that is dropped instead.
+//!
 //! # How a call ends
 //!
-//! [`Actor::deliver`](Deliver::deliver) returns a future. Whoever polls it runs the guest: a scheduler of the
-//! BEAM for the first poll of a call from Elixir, a thread of Tokio otherwise. It ends by the answer, by a trap,
-//! or at the deadline, for which a timer of Tokio runs beside the guest. The epoch makes a guest in a loop
-//! yield after each millisecond, so the timer always gets its turn.
+//! [`Actor::deliver`](Deliver::deliver) returns a future. Whoever polls it runs the guest: a scheduler of the BEAM for
+//! the first poll of a call from Elixir, a thread of Tokio otherwise. It ends by the answer, by a trap, or at the
+//! deadline, for which a timer of Tokio runs beside the guest. The epoch makes a guest in a loop yield after each
+//! millisecond, so the timer always gets its turn.
 //!
-//! Dropping the future drops the instance with its memory: that is how a cancelled call, a dead caller and a
-//! stopped actor end a guest. The guest notices nothing and cannot prevent it. A call to the outside that it
-//! waits for is dropped with it.
+//! Dropping the future drops the instance with its memory: that is how a cancelled call, a dead caller and a stopped
+//! actor end a guest. The guest notices nothing and cannot prevent it. A call to the outside that it waits for is
+//! dropped with it.
+//!
+//! # What its bounds are
+//!
+//! The engine bounds how many instances of an actor are at work ([`Share`]). How many of its calls run, and how many
+//! wait for that, is the router's (`admission` of `exosuit_router`), which knows the calls before they come here.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -53,8 +72,11 @@ struct Inner {
 }
 
 impl Actor {
-    /// An actor of this module. Fails if an instance would start beyond the limits, or if a granted directory
-    /// cannot be found. May block for ten seconds in the second case.
+    /// An actor of this module. Fails if an instance would start beyond the limits, or if a granted directory cannot
+    /// be found. May block for ten seconds in the second case.
+    ///
+    /// Limits on tables beyond the size of a slot are lowered to it here, so that the limiter names the limit that
+    /// holds.
     pub(crate) fn new(module: &Module, options: ActorOptions) -> Result<Self, Error> {
         module.starts_within(&options.limits)?;
         let engine = module.core();
@@ -80,9 +102,16 @@ impl Actor {
         Ok(Self { inner, pool, pins })
     }
 
-    /// Instantiates the module once, as a call would, and drops the instance, so that a module that cannot
-    /// start fails before anybody depends on it. A full pool is no failure: a later call may find room. The
-    /// start function of the module runs, and may log and call out.
+    /// Instantiates the module once, as a call would, and drops the instance, so that a module that cannot start fails
+    /// before anybody depends on it. A full pool is no failure: a later call may find room. The start function of the
+    /// module runs, and may log and call out.
+    ///
+    /// It takes no permit of the actor's share, and needs a Tokio context. Dropping the future ends it.
+    ///
+    /// # Errors
+    ///
+    /// Those of a call that fails before its guest runs: `trap`, `limit`, `io` for a directory that does not open, and
+    /// `deadline`.
     pub async fn rehearse(&self, deadline: Instant) -> Result<(), exosuit_core::Error> {
         let context = Context::until(deadline);
         let Inner { shared, module } = &*self.inner;
@@ -97,7 +126,8 @@ impl Actor {
         bounded(starting, deadline, None).await
     }
 
-    /// Logs the imports that nothing here answers. Called when the actor begins to serve.
+    /// Logs the imports that nothing here answers, the first sixteen by name. Called when the actor begins to serve,
+    /// so that a rehearsal or a refused publication logs nothing.
     pub fn warn_of_unanswered(&self) {
         let Inner { shared, module } = &*self.inner;
         let ActorShared { id, log, .. } = &**shared;
@@ -113,12 +143,12 @@ impl Actor {
         }
     }
 
-    /// The id of the actor.
+    /// The id of the actor on this host: the origin of its calls, and the name on its log lines.
     pub fn id(&self) -> &Id {
         &self.inner.shared.id
     }
 
-    /// The code that runs.
+    /// The code that runs. Two actors of one content have one module: see [`Module::shares_code_with`].
     pub fn module(&self) -> &Module {
         &self.inner.module
     }
@@ -139,6 +169,8 @@ impl Deliver for Actor {
         })
     }
 
+    /// Bounds how many instances may hold resources for callers: no more than the router admits calls. Calls
+    /// themselves are not counted here.
     fn set_instances(&self, instances: u32) {
         self.pins.set_instances(instances as usize);
     }
@@ -149,8 +181,11 @@ impl Deliver for Actor {
     }
 }
 
-/// Runs a call, with the epoch advancing while it is polled. Lost log lines are reported at its end, also if it
-/// is dropped.
+/// Runs a call, with the epoch advancing while it is polled. Lost log lines are reported at its end, also if it is
+/// dropped.
+///
+/// The check of the deadline at the start is for calls that waited in the router's queue: they need no instance any
+/// more. The future inside is pinned on the stack of this one, for the same reason as in [`Actor::deliver`].
 async fn answer(
     actor: &Inner,
     pool: &Weak<Pool>,

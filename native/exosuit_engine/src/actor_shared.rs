@@ -2,6 +2,10 @@
 //!
 //! It knows nothing of the actor's module. Stores hold it, and a module's linked code holds the type of these
 //! stores; if this knew the module as well, each would depend on the other.
+//!
+//! Every host function reaches it through the data of its store: the log of its output, the grants, the router. It
+//! never changes. Its parts lock themselves: permits, log lines, and the random numbers of a test are counted for all
+//! instances together.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -17,10 +21,11 @@ use crate::{Limits, WasiGrants};
 
 /// The part of an actor that its instances see.
 pub(crate) struct ActorShared {
-    /// The origin of its calls, and the name on its log lines.
+    /// The origin of its calls, and the name on its log lines. The router knows the actor by the same id.
     pub(crate) id: Id,
-    /// The limits of each instance.
+    /// The limits of each instance. An update of limits makes a new actor; running calls keep the old ones.
     pub(crate) limits: Limits,
+    /// Keeps the ticker and the pool for as long as an instance exists.
     pub(crate) engine: Arc<EngineCore>,
     /// The values of `wasi:config`.
     pub(crate) config: BTreeMap<String, String>,
@@ -39,8 +44,11 @@ pub(crate) struct ActorShared {
 }
 
 impl ActorShared {
-    /// Starts a call of the guest to the outside: to the router. If the router is gone, the host has stopped,
-    /// and the call fails with `dropped`.
+    /// Starts a call of the guest to the outside: to the router. If the router is gone, the host has stopped, and the
+    /// call fails with `dropped`.
+    ///
+    /// The router decides whether the call is allowed, and how deep it may be nested. The guest's call holds the
+    /// answer as a part of its own future, so that both end together.
     pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
         match self.outbound.upgrade() {
             Some(outbound) => outbound.deliver(invocation),

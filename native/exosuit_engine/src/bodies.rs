@@ -12,7 +12,9 @@ use crate::Error;
 /// megabytes for it; real ones are below a fifth of that.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Whether all functions, those of nested modules among them, are small enough.
+/// Whether all functions, those of nested modules among them, are small enough. The error is `invalid_module`.
+///
+/// This bounds the time of one function. A module of very many functions may still take minutes.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
     // The compiler refuses unreadable code, with the reason.
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {

@@ -1,16 +1,39 @@
 //! Compiled code on disk, from one start to the next.
 //!
-//! Compiled code runs without further checks: anyone who can write it controls the host. Therefore the directory
-//! belongs to the user of the host, nobody else can write to it, and each file carries a MAC. The key lies in
-//! the same directory, readable by its owner only. A file that fails any check is ignored, and its module is
-//! compiled again.
+//! Compiled code runs without further checks: anyone who can write it controls the host. Therefore the directory belongs
+//! to the user of the host, nobody else can write to it, and each file carries a MAC. The key lies in the same
+//! directory, readable by its owner only. A file that fails any check is ignored, and its module is compiled again.
 //!
-//! The MAC guards against files from elsewhere: a backup, another host's directory, a disk that returns other
-//! bytes. It does not guard against the user of the host, who can read the key.
+//! ```text
+//! key                                       32 random bytes, mode 0600
+//! <sha256 of the module>-<settings>.cwasm   MAC, 32 bytes, then the code of wasmtime, mode 0600
+//! <random>.new                              a file that is being written; or left by a crash, and pruned in time
+//! ```
+//!
+//! # What the checks guard against
+//!
+//! | danger | guard |
+//! |---|---|
+//! | another user of the machine writes a file | the owner and the mode of the directory are checked at the start |
+//! | a file of another host, or from a backup | its MAC is of another key |
+//! | a file of another module, or of other settings, under this name | digest and settings are in the MAC |
+//! | a disk that returns other bytes | the MAC |
+//! | a crash in the middle of a write | a file gets its name when it is complete |
+//! | code of another version of wasmtime | the settings in its name; wasmtime checks it again |
+//!
+//! The MAC does not guard against the user of the host, who can read the key.
+//!
+//! # Several engines
 //!
 //! Several engines may use one directory at a time. Files appear by `rename`, so a reader sees all of a file or
-//! nothing; a file that another engine removes while this one starts is compiled again. All functions here
-//! block, and run on blocking threads.
+//! nothing; a file that another engine removes while this one starts is compiled again. If two make a key at the same
+//! time, the later one stands, and files under the other are compiled again. All functions here block, and run on
+//! blocking threads.
+//!
+//! # Size
+//!
+//! After each write the files that were used longest ago are removed until the rest fits. The time of the last use is
+//! the time of modification, which each load sets.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -35,8 +58,9 @@ const MAC_BYTES: usize = 32;
 const OTHERS_WRITE: u32 = 0o022;
 const OTHERS_ANY: u32 = 0o077;
 
-/// The cache in one directory.
+/// The cache in one directory. Open for as long as its owner exists; it holds no file open in between.
 pub struct Cache {
+    /// Made with mode 0700 if it was missing.
     directory: PathBuf,
     engine: wasmtime::Engine,
     /// Changes with wasmtime, its settings and the machine. It is in the name of each file: after an update,
@@ -48,7 +72,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens or makes the directory. The error says why it is not used.
+    /// Opens or makes the directory. The error says why it is not used: it belongs to another user, others may write
+    /// to it, or the system refuses. An engine then works without a cache.
     pub fn open(
         directory: PathBuf,
         engine: &wasmtime::Engine,
@@ -82,9 +107,7 @@ impl Cache {
         }
         let compiled = Code::precompile(&self.engine, bytes)?;
         let kept = self.store(&digest, &compiled);
-        let code = self.deserialize(&compiled);
-        let lost = || Error::Setup("the compiled code cannot be loaded".to_owned());
-        Ok((code.ok_or_else(lost)?, kept))
+        Ok((self.deserialize(&compiled)?, kept))
     }
 
     /// Whether there is a file for the code of these bytes. It may turn out to be damaged.
@@ -92,20 +115,21 @@ impl Cache {
         self.path(&Digest::of(bytes)).exists()
     }
 
-    /// The code for this content, if there is some and its MAC holds.
+    /// The code for this content, if there is some and its MAC holds. Reads the whole file before it checks it: the
+    /// bytes that run must be those that were checked.
     pub(crate) fn load(&self, digest: &Digest) -> Option<Code> {
         let file = fs::read(self.path(digest)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         self.mac(digest, code).verify_slice(mac).ok()?;
         self.touch(digest);
-        self.deserialize(code)
+        self.deserialize(code).ok()
     }
 
     #[expect(
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
     )]
-    fn deserialize(&self, code: &[u8]) -> Option<Code> {
+    fn deserialize(&self, code: &[u8]) -> Result<Code, Error> {
         // SAFETY: `load` has checked the MAC of these very bytes, so it was this cache, with this
         // version of wasmtime and these settings, that wrote what `Code::precompile` gave it. `compile` has
         // them from there.
@@ -113,6 +137,9 @@ impl Cache {
     }
 
     /// Writes the code. A concurrent reader sees the old file or the new one, never a part.
+    ///
+    /// An error means that the code may not be kept: a full disk, a directory that was removed. The module runs all
+    /// the same.
     pub(crate) fn store(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.mac(digest, code).finalize().into_bytes();
         let temporary = temporary(&self.directory)?;
@@ -146,7 +173,8 @@ impl Cache {
         }
     }
 
-    /// Removes the files that were used longest ago until the rest fits, leftovers of crashes included.
+    /// Removes the files that were used longest ago until the rest fits, leftovers of crashes included. Fails if
+    /// another engine removes a file at the same moment; the next write prunes again.
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -171,6 +199,8 @@ impl Cache {
 
 /// Changes with wasmtime, with those of its settings that code depends on, and with the machine. The host and
 /// `exosuit-compile` compare it as well.
+///
+/// Both must hash in the same way: `DefaultHasher::new` has fixed keys, and the two are of one build.
 pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -178,6 +208,8 @@ pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
 }
 
 /// Makes the directory if it is missing, checks it, and returns its key, made if there is no good one.
+///
+/// A new key is written in any case: its file shows which user we are.
 fn prepare(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
     DirBuilder::new()
         .recursive(true)
@@ -213,14 +245,15 @@ fn find_or_place_key(directory: &Path, fresh: &Path) -> io::Result<[u8; KEY_BYTE
     read_key(&kept, us).ok_or_else(|| io::Error::other("its key cannot be read back"))
 }
 
-/// The key in a file, if it is a regular file of ours that nobody else can read.
+/// The key in a file, if it is a regular file of ours that nobody else can read. A symbolic link is not followed: it
+/// could lead to a file that somebody else knows.
 fn read_key(path: &Path, us: u32) -> Option<[u8; KEY_BYTES]> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let ours = metadata.is_file() && metadata.uid() == us && metadata.mode() & OTHERS_ANY == 0;
     ours.then(|| fs::read(path).ok()?.try_into().ok())?
 }
 
-/// A random name in the directory.
+/// A random name in the directory. Random, because several engines may write at a time.
 fn temporary(directory: &Path) -> io::Result<PathBuf> {
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(io::Error::other)?;

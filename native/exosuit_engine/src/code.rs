@@ -1,7 +1,16 @@
 //! Machine code of a module or a component.
 //!
-//! The one place where bytes meet wasmtime's compiler and loader. It treats modules and components alike; the
-//! rest of the crate sees [`Code`].
+//! The one place where bytes meet wasmtime's compiler and loader. It treats modules and components alike; the rest of
+//! the crate sees [`Code`].
+//!
+//! ```text
+//!            precompile, perhaps in another process        deserialize
+//! bytes ─────────────────────────────────────────► code ──────────────► Code
+//! bytes of a skeleton ───────────── compile ──────────────────────────► Code
+//! ```
+//!
+//! Two ways, because machine code is trusted and bytes are not. Whoever calls [`Code::deserialize`] vouches for where
+//! the machine code comes from; `compile.rs` and `cache.rs` are the only ones.
 
 use wasmtime::component::Component;
 use wasmtime::{Module, Precompiled, ResourcesRequired};
@@ -9,7 +18,7 @@ use wasmtime::{Module, Precompiled, ResourcesRequired};
 use crate::kind::{Kind, kind};
 use crate::{Error, nesting};
 
-/// Compiled code.
+/// Compiled code. Not linked yet: see `abi::Prepared`.
 pub enum Code {
     /// Core Wasm: a wasmbus module or a program.
     Module(Module),
@@ -58,7 +67,8 @@ impl Code {
         }
     }
 
-    /// Takes what [`Self::precompile`] gave.
+    /// Takes what [`Self::precompile`] gave. Fails with [`Error::Module`] if an instance of it needs more than a slot of
+    /// the pool has: parts, or elements of a table.
     ///
     /// # Safety
     ///
@@ -67,19 +77,26 @@ impl Code {
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
     )]
-    pub(crate) unsafe fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Self> {
+    pub(crate) unsafe fn deserialize(
+        engine: &wasmtime::Engine,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
         // SAFETY: the caller's promise.
         unsafe {
-            match wasmtime::Engine::detect_precompiled(bytes)? {
-                Precompiled::Module => Module::deserialize(engine, bytes).ok().map(Self::Module),
-                Precompiled::Component => Component::deserialize(engine, bytes)
-                    .ok()
-                    .map(Self::Component),
+            match wasmtime::Engine::detect_precompiled(bytes) {
+                Some(Precompiled::Module) => Module::deserialize(engine, bytes)
+                    .map(Self::Module)
+                    .map_err(|error| unfit("module", &error)),
+                Some(Precompiled::Component) => Component::deserialize(engine, bytes)
+                    .map(Self::Component)
+                    .map_err(|error| unfit("component", &error)),
+                None => Err(Error::Compiler),
             }
         }
     }
 
-    /// The initial size of an instance. It is unknown for a component that imports modules.
+    /// The initial size of an instance. It is unknown for a component that imports modules, and then all of it is 0:
+    /// its instances are checked by the limiter alone, and count as one memory and one table of the pool.
     pub(crate) fn needs(&self) -> ResourcesRequired {
         let needs = match self {
             Self::Module(module) => Some(module.resources_required()),
@@ -94,7 +111,12 @@ impl Code {
     }
 }
 
-/// The error for bytes that wasmtime does not compile, with its whole reason.
+/// The error for code that is too large for the pool. wasmtime says what exceeds which maximum.
+fn unfit(what: &str, error: &wasmtime::Error) -> Error {
+    Error::Module(format!("the {what} does not fit here: {error:#}"))
+}
+
+/// The error for bytes that wasmtime does not compile, with its whole reason: the offset, and what was expected there.
 fn invalid(what: &str, error: &wasmtime::Error) -> Error {
     Error::Module(format!("the {what} is not valid: {error:#}"))
 }

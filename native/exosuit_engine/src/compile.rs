@@ -20,6 +20,21 @@
 //!
 //! The table of compiles is keyed by content *and* limits: a caller that allows five minutes must not get the
 //! failure of one that allowed a second. Once compiled, content alone is the key.
+//!
+//! # What a caller may meet
+//!
+//! | at that moment the content is | the caller |
+//! |---|---|
+//! | in use by an actor, or held by Elixir | gets it at once |
+//! | being compiled, under the same limits | waits for that compile |
+//! | being compiled, under other limits | starts a compile of its own |
+//! | in the cache on disk | waits for the file to be read and linked |
+//! | unknown | waits for a turn, and for the compile |
+//!
+//! # Locks
+//!
+//! The one lock here, of [`Modules`], is held for look-ups and changes of two tables, never for a compile or a file.
+//! The drop of a [`CompileJob`] takes it as well: no job may be dropped while it is held.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,21 +56,24 @@ use crate::program::Program;
 use crate::turns::Turns;
 use crate::{CompileLimits, Digest, EngineOptions, Error, Module, bodies};
 
-/// Compiles modules for one engine, and knows all modules that are in use.
+/// Compiles modules for one engine, and knows all modules that are in use. Its jobs hold it, so it outlives its engine
+/// until they have ended.
 pub(crate) struct Compiler {
     core: Arc<EngineCore>,
     linkers: Arc<Linkers>,
     backend: CompileBackend,
+    /// The turns of step 4.
     turns: Arc<Turns>,
     /// The error says why it is not used; `None` if the options ask for no cache.
     cache: Result<Cache, Option<String>>,
     /// The size of the largest module that is accepted.
     module_bytes: usize,
+    /// A lock of threads: it is never held across an await.
     modules: Mutex<Modules>,
     counts: Counts,
 }
 
-/// The ways to compile.
+/// The ways to compile. Chosen once, when the engine is made.
 enum CompileBackend {
     /// A process for each module.
     Program(Program),
@@ -64,8 +82,8 @@ enum CompileBackend {
     Threads(ThreadPool),
 }
 
-/// The modules in use, and the compiles that run. Entries of modules that were dropped are removed at the
-/// next compile.
+/// The modules in use, and the compiles that run. Entries of modules that were dropped are removed at the next
+/// compile, so there are never more than were in use at one time, and one for each compile since.
 #[derive(Default)]
 struct Modules {
     /// Weak, because the actors that run a module keep it.
@@ -79,10 +97,10 @@ struct Modules {
 /// A compile is shared by callers that want the same content under the same limits.
 type CompileKey = (Digest, CompileLimits);
 
-/// The result of a compile; `None` while it runs.
+/// The result of a compile; `None` while it runs. Cloned for each waiter, which costs a counter or a short text.
 type Outcome = Option<Result<Module, Error>>;
 
-/// The numbers behind [`Stats`].
+/// The numbers behind [`Stats`]. Relaxed: nothing is ordered by them.
 #[derive(Default)]
 struct Counts {
     compiled: AtomicU64,
@@ -91,7 +109,7 @@ struct Counts {
     not_cached: AtomicU64,
 }
 
-/// The counters of an engine, for those who measure it.
+/// The counters of an engine, for those who measure it. They never fall.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Modules that were compiled.
@@ -147,6 +165,7 @@ impl Compiler {
         matches!(self.backend, CompileBackend::Program(_))
     }
 
+    /// Reads the counters, one after the other.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             compiled: self.counts.compiled.load(Relaxed),
@@ -168,7 +187,7 @@ impl Compiler {
     }
 }
 
-/// The threads that compile in this process.
+/// The threads that compile in this process. A panic of the compiler ends one job, and the thread goes on.
 fn pool(threads: usize) -> Result<ThreadPool, Error> {
     ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -181,6 +200,8 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
 
 impl Compiler {
     /// Compiles a module, or finds it. See [`Engine::compile_for`](crate::Engine::compile_for).
+    ///
+    /// `Error::Compiler` stands for a job that ended without an outcome: it panicked, or the runtime is shutting down.
     pub(crate) async fn compile(
         self: Arc<Self>,
         bytes: Bytes,
@@ -201,6 +222,9 @@ impl Compiler {
     }
 
     /// The module if it is in memory; else the channel of its compile, which is started if none runs.
+    ///
+    /// Look-up and entry are one step under the lock, so two callers never start the same compile. The receiver is
+    /// made under the lock as well: a job that has one cannot be found abandoned.
     fn find_or_start(
         self: &Arc<Self>,
         key: CompileKey,
@@ -235,6 +259,9 @@ impl Compiler {
     }
 
     /// Steps 3 and 4. The turn is released before the code is linked and written: others may compile then.
+    ///
+    /// Dropping the future gives the turn back, and ends the process of the compile. In this process a compile that
+    /// has begun goes on to its end, and its turn is given to another one meanwhile.
     async fn load_or_compile(
         self: &Arc<Self>,
         (digest, limits): CompileKey,
@@ -278,6 +305,7 @@ impl Compiler {
         Ok(prepared)
     }
 
+    /// Makes code of what was just compiled. Fails if it is too large for the pool.
     #[expect(
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
@@ -285,10 +313,10 @@ impl Compiler {
     fn deserialize(&self, code: &[u8]) -> Result<Code, Error> {
         // SAFETY: `Code::precompile` made these bytes, in this process or in the program that was found
         // to be compatible, and they came through a pipe that nobody else has.
-        unsafe { Code::deserialize(self.core.wasmtime(), code) }.ok_or(Error::Compiler)
+        unsafe { Code::deserialize(self.core.wasmtime(), code) }
     }
 
-    /// Links the code.
+    /// Links the code. Blocks, for milliseconds with large components.
     fn prepare(&self, digest: Digest, code: &Code) -> Result<Module, Error> {
         let compiled = Compiled::new(Arc::clone(&self.core), &self.linkers, digest, code)?;
         Ok(Module(Arc::new(compiled)))
@@ -318,8 +346,10 @@ async fn compile_here(
     code.await.map_err(|_| Error::Compiler)?
 }
 
-/// One compile. Dropped, even by a panic, it leaves the table of compiles. Its waiters then see their channel
-/// closed, and get the error of a compiler that failed.
+/// One compile. Dropped, even by a panic, it leaves the table of compiles. Its waiters then see their channel closed,
+/// and get the error of a compiler that failed.
+///
+/// Its `number` tells it from a later job of the same key, which may be in the table by then.
 struct CompileJob {
     compiler: Arc<Compiler>,
     key: CompileKey,
@@ -343,8 +373,10 @@ impl CompileJob {
         self.done.send_replace(Some(outcome));
     }
 
-    /// Ends when nobody waits for this compile any more. Looks again under the lock, and removes the compile
-    /// from the table there, so that no caller can join it in between.
+    /// Ends when nobody waits for this compile any more. Looks again under the lock, and removes the compile from the
+    /// table there, so that no caller can join it in between.
+    ///
+    /// `closed` alone does not suffice: it was true at some moment, and a caller may have subscribed since.
     async fn abandoned(&self) {
         loop {
             self.done.closed().await;

@@ -1,15 +1,30 @@
 //! The configuration of wasmtime, and its allocator. Most numbers here were measured with an HTTP server.
 //!
-//! Compiled code depends on a part of these settings. The host and `exosuit-compile` both make them here, so that
-//! they agree; a hash of them is in the name of each cached file.
+//! Compiled code depends on a part of these settings. The host and `exosuit-compile` both make them here, so that they
+//! agree; a hash of them is in the name of each cached file.
 //!
 //! # The pool
 //!
-//! The pooling allocator reserves address space for all slots at once, and gives memory to a slot when it is used.
-//! A fresh instance then costs a copy-on-write mapping, and dropping one a reset, microseconds each. Slots keep up
-//! to [`MEMORY_KEPT_RESIDENT`] of their memory between instances: clearing that is cheaper than giving it back to
-//! the system and faulting it in again. A container or `ulimit -v` may leave no room for the pool; then instances
-//! are allocated one by one, slower, and without a bound on their number.
+//! The pooling allocator reserves address space for all slots at once, and gives memory to a slot when it is used. A
+//! fresh instance then costs a copy-on-write mapping, and dropping one a reset, microseconds each. Slots keep up to
+//! [`MEMORY_KEPT_RESIDENT`] of their memory between instances: clearing that is cheaper than giving it back to the
+//! system and faulting it in again. A container or `ulimit -v` may leave no room for the pool; then instances are
+//! allocated one by one, slower, and without a bound on their number.
+//!
+//! With the default of 1 000 instances the pool has 2 000 slots for memories, of 4 GiB of address space each: about 8
+//! TiB of the 128 TiB that a process has.
+//!
+//! # The settings that matter
+//!
+//! | setting | value | why |
+//! |---|---|---|
+//! | `concurrency_support` | off | costs half a microsecond per call of a component; only WASI 0.3 needs it |
+//! | `epoch_interruption` | on | ends slices; costs guests some ten percent, where fuel would cost more |
+//! | `cranelift_opt_level` | speed | code is compiled once and runs often |
+//! | `max_wasm_stack` | 512 KiB | a guest that recurses without end traps, and does not reach the host's part |
+//! | `async_stack_size` | 2 MiB | host functions run on the same stack, on what the guest leaves |
+//! | `pagemap_scan` | if the kernel has it | finds the resident pages, so that only these are reset |
+//! | `wasm_backtrace_max_frames` | 8 | an error names two of them |
 
 use std::num::NonZeroUsize;
 
@@ -40,10 +55,10 @@ const TABLE_KEPT_RESIDENT: usize = 512 << 10;
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 3;
 
-/// The memory in which instances are made.
+/// The memory in which instances are made. [`Engine::allocator`](crate::Engine::allocator) tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allocator {
-    /// In slots that are reserved once: an instance takes microseconds.
+    /// In slots that are reserved once: an instance takes microseconds. `pool_slots` bounds how many are alive.
     Pooling,
     /// In memory that is allocated for each instance, which is slower.
     OnDemand {
@@ -53,6 +68,9 @@ pub enum Allocator {
 }
 
 /// An engine with a pool if the address space has room for one.
+///
+/// Whether it has is found out by trying: wasmtime reserves all of it in `Engine::new`, and fails if the system
+/// refuses. An error is left only if the engine without a pool cannot be made either.
 pub(crate) fn build(pool_slots: u32, parts: Parts) -> Result<(wasmtime::Engine, Allocator), Error> {
     let reason = if pool_slots == 0 {
         "the options ask for no pool".to_owned()
@@ -72,7 +90,7 @@ pub(crate) fn compiling() -> Result<wasmtime::Engine, Error> {
     wasmtime::Engine::new(&common()).map_err(setup)
 }
 
-/// An error of the set-up.
+/// An error of the set-up, with the whole chain of its causes.
 pub(crate) fn setup(error: impl std::fmt::Display) -> Error {
     Error::Setup(format!("{error:#}"))
 }
@@ -94,7 +112,8 @@ fn common() -> Config {
     config
 }
 
-/// How many memories and tables a pool with so many slots has.
+/// How many memories and tables a pool with so many slots has. A pool that had the most that one instance may have,
+/// for each of its instances, would not fit into the address space.
 pub(crate) fn shared_parts(slots: u32) -> (u32, u32) {
     (slots.saturating_mul(MEMORIES), slots.saturating_mul(TABLES))
 }

@@ -5,6 +5,11 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a module's bytes. Compiled code is found by it, in memory and on disk.
+///
+/// Two files with one digest are one module: whoever can make collisions of SHA-256 could run one in the place of the
+/// other. The bytes are hashed as they are, so a token that is embedded in a module changes its digest.
+///
+/// It shows as 64 lower-case hexadecimal digits, as `sha256sum` prints them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -14,7 +19,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Its 32 bytes.
+    /// Its 32 bytes, for the MAC of a cached file.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

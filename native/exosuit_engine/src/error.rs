@@ -2,12 +2,32 @@
 //!
 //! Each variant has one [`Code`] ([`Error::code`]), by which callers decide, and a text for people. Texts name the
 //! limit or setting that would help. Those that contain words of a guest are cut (see `explain`).
+//!
+//! | when | variants |
+//! |---|---|
+//! | the engine or a thread of it starts | `Setup` |
+//! | a module is compiled or linked | `TooLarge`, `Module`, `CompileTime`, `CompileEnded`, `Compiler`, `Overloaded` |
+//! | an actor is made | `Oversized`, `Directory` |
+//! | a call waits for its instance | `Overloaded`, `Deadline`, `Directory` |
+//! | a call cannot begin | `UnknownOperation`, `Input`, `Unaddressable`, `Full` |
+//! | the guest ends without an answer | `Trap`, `Unanswered`, `Exit`, `Limit`, `Deadline`, `OutOfBounds`, `NotText` |
+//! | the guest answers with an error | `Guest`, `Host` |
 
 use std::time::Duration;
 
 use exosuit_core::Code;
 
 /// The errors between bytes and an answer.
+///
+/// ```
+/// use exosuit_core::Code;
+/// use exosuit_engine::Error;
+///
+/// let error = Error::TooLarge { size: 12, max: 8 };
+/// assert_eq!(error.code(), Code::InvalidModule);
+/// let error = exosuit_core::Error::from(error);
+/// assert_eq!(error.detail, "the module has 12 bytes, at most 8 are allowed");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,7 +42,7 @@ pub enum Error {
         /// How many there may be.
         max: usize,
     },
-    /// Not a module or a component that runs here.
+    /// Not a module or a component that runs here: not Wasm, not valid, of no known ABI, or it cannot be linked.
     #[error("{0}")]
     Module(String),
     /// The module starts with more than the actor may have.
@@ -58,34 +78,37 @@ pub enum Error {
     /// The thread or the process that compiled the module died.
     #[error("the compiler failed on this module")]
     Compiler,
-    /// Every slot of the pool is taken, or the actor's share of them.
+    /// Every slot of the pool is taken, or the actor's share of them; or too many compiles wait.
     #[error("no instance is free: {0}")]
     Overloaded(String),
-    /// The guest stopped itself.
+    /// The guest stopped itself: `unreachable`, an access outside of its memory, a panic. The text has the reason and
+    /// the two innermost functions.
     #[error("{0}")]
     Trap(String),
     /// The guest called an import that nothing here answers.
     #[error("the guest called the import {0}, which nothing here answers")]
     Unanswered(String),
-    /// The guest ended itself as a process would.
+    /// The guest ended itself as a process would, by `exit` of WASI. For programs, a status is an answer instead
+    /// (`Guest`, or success).
     #[error("the guest exited with status {0}")]
     Exit(i32),
-    /// The instance has the maximum number of resources, so it was not called.
+    /// The instance has the maximum number of resources, so it was not called. It can serve again.
     #[error("{0}")]
     Full(String),
-    /// The guest reached one of its limits.
+    /// The guest reached one of its limits: on memory, tables, stack, resources of the host, or the size of a message.
     #[error("{0}")]
     Limit(String),
-    /// The deadline passed.
+    /// The deadline passed: before the guest was called, or while it computed. A guest that waits is dropped from
+    /// outside, by `exosuit_core::bounded`, whose error has the same code.
     #[error("the deadline of the call passed while the guest ran")]
     Deadline,
-    /// The guest answered with an error.
+    /// The guest answered with an error. Its own text is cut to 8 KiB.
     #[error("{0}")]
     Guest(String),
     /// The component exports no such function.
     #[error("{0}")]
     UnknownOperation(String),
-    /// The arguments are not those of the function.
+    /// The arguments are not those of the function: their number, a type, or a resource that cannot enter.
     #[error("{0}")]
     Input(String),
     /// The payload does not fit a 32-bit guest.
@@ -121,19 +144,30 @@ pub enum Error {
         /// The argument.
         what: &'static str,
     },
-    /// A host call failed, and the guest did not handle the error.
+    /// A host call failed, and the guest did not handle the error. Keeps the code of that failure, so that a refusal by
+    /// the router reaches the caller as a refusal.
     #[error(transparent)]
     Host(#[from] exosuit_core::Error),
 }
 
 impl Error {
-    /// Whether the guest answered, or was not even called. Its instance is then as fit as it was before, and may
-    /// serve again; after every other error it is dropped.
+    /// Whether the guest answered, or was not even called. Its instance is then as fit as it was before, and may serve
+    /// again; after every other error it is dropped, because its memory may be in the middle of something.
     pub(crate) fn is_an_answer(&self) -> bool {
         matches!(self, Self::Guest(_) | Self::Input(_) | Self::Full(_))
     }
 
-    /// The kind, from the fixed set.
+    /// The kind, from the fixed set that Elixir and other hosts know.
+    ///
+    /// ```
+    /// use exosuit_core::Code;
+    /// use exosuit_engine::Error;
+    ///
+    /// assert_eq!(Error::Exit(3).code(), Code::Trap);
+    /// assert_eq!(Error::Deadline.code(), Code::Deadline);
+    /// let refused = exosuit_core::Error::new(Code::Denied, "no link");
+    /// assert_eq!(Error::Host(refused).code(), Code::Denied);
+    /// ```
     pub fn code(&self) -> Code {
         match self {
             Self::Setup(_) | Self::Compiler => Code::Internal,

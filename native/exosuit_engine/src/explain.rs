@@ -2,6 +2,16 @@
 //!
 //! An error of wasmtime may hold one of ours (a host function failed), one of WASI (an exit), a trap, or anything
 //! else. Its texts may contain names of the guest, which choose their own length: every text is cut.
+//!
+//! | wasmtime says | the caller gets |
+//! |---|---|
+//! | an [`Error`] of this crate, from a host function | that error |
+//! | an exit of WASI | `Exit` |
+//! | the pool is full | `Overloaded` |
+//! | the table of resources is full | `Limit` |
+//! | the stack overflowed | `Limit`, and where |
+//! | any trap after a limit was reached in this call | `Limit`: the limit, then the trap |
+//! | any other trap | `Trap`: `unreachable in panic, called by main` |
 
 use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
@@ -11,7 +21,8 @@ use crate::Error;
 use crate::configuration::WASM_STACK;
 use crate::limiter::Limiter;
 
-/// The frames of a trap that an error names: where it happened, and the caller of that.
+/// The frames of a trap that an error names: where it happened, and the caller of that. Names are of the guest: who
+/// builds it without them gets the numbers of functions.
 const FRAMES: usize = 2;
 
 /// The longest name of a function in an error, the longest text of an unknown failure, and the
@@ -84,6 +95,8 @@ fn name(frame: &wasmtime::FrameInfo) -> String {
 }
 
 /// The start of `text`, at most `max` bytes, without a broken character.
+///
+/// All texts of guests pass through here before they become a part of an error, which is copied, logged and sent.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }

@@ -1,4 +1,7 @@
 //! Whether bytes are a module, a component, or no Wasm at all.
+//!
+//! All that compiles asks here first: a text file that was given in the place of a module gets an error that says so,
+//! before it costs a thread or a process.
 
 use crate::Error;
 use crate::explain::cut;
@@ -13,6 +16,15 @@ pub(crate) enum Kind {
 }
 
 /// The kind by the first eight bytes: the magic number, a version, and a layer. Says nothing about the rest.
+///
+/// | bytes 4 to 7 | kind |
+/// |---|---|
+/// | `01 00 00 00` | a module |
+/// | any two, then `01 00` | a component |
+/// | anything else | [`Error::Module`], with the version that would be right |
+///
+/// The error for other bytes shows the first eight of them, with those that are not UTF-8 replaced: `"(module "` tells
+/// its reader at once that this is a text.
 pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Error> {
     match bytes {
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Module),

@@ -3,6 +3,18 @@
 //! wasmtime asks before each growth, also for what a module starts with. Each instance has a limiter of its own,
 //! in the data of its store. What is not counted here is bounded elsewhere: the stack by `configuration`, values
 //! of calls by the store's fuel, resources of the host by the table of a component, log lines by the gate.
+//!
+//! # What happens beyond a limit
+//!
+//! | limit | the guest sees | the caller sees |
+//! |---|---|---|
+//! | memory | `memory.grow` returns -1 | nothing, or `limit` if the guest traps later in the call |
+//! | table elements | `table.grow` returns -1 | the same |
+//! | size at the start | it does not start | `invalid_module` when the actor is made, or `limit` |
+//! | memories, tables, core instances | it does not start | `trap`; with a pool, its module is not loaded |
+//!
+//! A guest that reaches a limit and goes on may answer well: its instance then serves again, and the note of the limit
+//! is forgotten ([`Limiter::forget`]).
 
 use wasmtime::ResourceLimiterAsync;
 use wasmtime_wasi::async_trait;
@@ -10,12 +22,14 @@ use wasmtime_wasi::async_trait;
 use crate::slice::leave_scheduler;
 use crate::{Limits, Parts};
 
-/// The most memory of a guest that runs on a scheduler of the BEAM: `memory.fill` and `memory.copy`
-/// of so much take about a millisecond, and nothing interrupts them.
+/// The most memory of a guest that runs on a scheduler of the BEAM: `memory.fill` and `memory.copy` of so much take
+/// about a millisecond, and nothing interrupts them: they check the epoch when they begin.
 const MAX_MEMORY_ON_SCHEDULER: usize = 8 << 20;
 
-/// Refuses growth beyond the limits: `memory.grow` returns -1, so that a guest can handle it. Most guests
-/// abort instead, and [`Self::reached`] then explains the trap.
+/// Refuses growth beyond the limits: `memory.grow` returns -1, so that a guest can handle it. Most guests abort
+/// instead, and [`Self::reached`] then explains the trap.
+///
+/// Asynchronous, because a growth may be the moment when the guest gets too large for a scheduler.
 pub(crate) struct Limiter {
     limits: Limits,
     parts: Parts,
@@ -59,7 +73,7 @@ impl Limiter {
         self.reached.as_deref()
     }
 
-    /// Whether the desired size is within the limit. If not, notes which limit that was.
+    /// Whether the desired size is within the limit. If not, notes which limit that was. The text is made only then.
     fn admit(&mut self, desired: usize, limit: usize, what: impl FnOnce() -> String) -> bool {
         let fits = desired <= limit;
         if !fits {
@@ -69,6 +83,8 @@ impl Limiter {
     }
 }
 
+/// wasmtime asks here. `desired` is the new size of one memory or table, in bytes or elements, and `current` its old
+/// one, which is 0 for a fresh instance. A module's own maximum is checked by wasmtime before.
 #[async_trait]
 impl ResourceLimiterAsync for Limiter {
     async fn memory_growing(

@@ -72,6 +72,9 @@ impl From<wasmparser::BinaryReaderError> for Refused {
 }
 
 /// Reads the types of a section one after the other, with how many are left on each level.
+///
+/// A stack of counts in the place of recursion: each entry says how many declarations are left at its depth. It has at
+/// most [`MAX_DEPTH`] entries. Everything but nested types is read by wasmparser, which does not recurse there.
 fn look_through(section: &[u8]) -> Result<(), Refused> {
     let mut reader = BinaryReader::new(section, 0);
     let mut left = vec![reader.read_var_u32()?];

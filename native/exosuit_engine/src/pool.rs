@@ -1,9 +1,29 @@
 //! Warm instances: those of an actor that rest until its next call.
 //!
-//! - [`Pool`]: the resting instances of one actor. A call takes the one that came last, so that surplus ones
-//!   grow old and are swept out.
+//! - [`Pool`]: the resting instances of one actor. A call takes the one that came last, so that surplus ones grow old
+//!   and are swept out.
 //! - [`PoolSlot`]: the slot of one call. The instance that the call leaves there serves later calls.
 //! - [`Reserve`]: all pools of an engine with resting instances, for when the slots of the engine run out.
+//!
+//! # The life of a warm instance
+//!
+//! ```text
+//!             acquire: none rests                leave
+//! fresh ────────────────────────► serves a call ───────► rests ──┐ acquire: the last one that came
+//!                                      ▲                         │
+//!                                      └─────────────────────────┘
+//! ```
+//!
+//! It ends when the first of these happens:
+//!
+//! | what | where |
+//! |---|---|
+//! | its call traps, exits, reaches a limit or is dropped | the call drops it |
+//! | it has served `calls` calls | [`PoolSlot::leave`] drops it |
+//! | `size` others rest already | [`Pool::keep`] drops it |
+//! | it has rested for `idle` | the sweep drops it, a task of Tokio |
+//! | the engine has hardly a slot left | [`Reserve::give_up`] drops it |
+//! | its actor ends | the drop of [`Pool`] |
 //!
 //! # What may rest
 //!
@@ -11,10 +31,17 @@
 //! limit, a deadline, a dropped future), the instance is dropped: its memory may be in the middle of something.
 //! `component` and `wasmbus` decide that; the pool takes what is left in a slot.
 //!
+//! # Why a resting instance has no permit
+//!
+//! A permit of the actor's share ([`SharePermit`]) is for instances at work. If resting ones had permits, an actor
+//! with a large pool could lock itself out. So they have none, and give up their slots to whoever needs them. That is
+//! why a full engine drops the oldest resting instances of any actor before it refuses a call.
+//!
 //! # Locks
 //!
 //! A pool locks itself, and may lock the reserve while it does. Nothing is dropped under either lock: dropping an
-//! instance unmaps memory, and its output may write to the log.
+//! instance unmaps memory, and its output may write to the log. The reserve never locks a pool while it is locked
+//! itself: it copies its list first.
 
 use std::ptr;
 use std::sync::{Arc, Weak};
@@ -27,7 +54,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::Instances;
 use crate::share::SharePermit;
 
-/// The longest idle time: longer ones would overflow the clock.
+/// The longest idle time, a year: longer ones would overflow the clock.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// How many instances are dropped at once when slots run out: enough room for a component of several core
@@ -35,6 +62,8 @@ const LONGEST: Duration = Duration::from_hours(365 * 24);
 const GIVEN_UP: usize = 16;
 
 /// The resting instances of one actor. Dropped, it drops them all.
+///
+/// `T` is the kind of instance: `abi::guest::Guest`, and a stand-in in the tests below.
 pub(crate) struct Pool<T> {
     /// The maximum number of idle instances. More may serve at once.
     size: usize,
@@ -42,14 +71,17 @@ pub(crate) struct Pool<T> {
     calls: u32,
     /// The idle time after which an instance is dropped.
     idle: Duration,
+    /// A lock of threads: it is held to push or pop one entry, never across an await.
     resting: Mutex<Resting<T>>,
     reserve: Arc<Reserve>,
 }
 
+/// The instances that rest, behind the lock of their pool.
 struct Resting<T> {
-    /// The oldest first. Calls take from the end, the sweep and the reserve from the beginning.
+    /// The oldest first. Calls take from the end, the sweep and the reserve from the beginning. At most `size`.
     guests: Vec<Rested<T>>,
-    /// The task that drops old instances. None while nothing rests.
+    /// The task that drops old instances. None while nothing rests. It is `Some` exactly while the pool is in the
+    /// reserve's list.
     sweep: Option<AbortHandle>,
 }
 
@@ -78,8 +110,11 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// Keeps the guest, if there is room. Panics outside of a Tokio context, where no sweep can be started. The
-    /// first guest starts the sweep; the sweep ends when nothing rests, so that an idle actor has no timer.
+    /// Keeps the guest, if there is room. Panics outside of a Tokio context, where no sweep can be started. The first
+    /// guest starts the sweep; the sweep ends when nothing rests, so that an idle actor has no timer.
+    ///
+    /// A guest without room is dropped on return, after the lock: parameters are dropped after the guard, which is a
+    /// local.
     fn keep(self: &Arc<Self>, guest: T, served: u32) {
         let since = Instant::now();
         let mut resting = self.resting.lock();
@@ -99,6 +134,9 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     /// Drops the instances that have rested for too long. Returns when the next one will have.
+    ///
+    /// If nothing rests any more, the sweep ends: it says so in [`Resting::sweep`] under the lock, so that a guest
+    /// that comes a moment later starts another one.
     fn sweep(&self, now: Instant) -> Option<Instant> {
         let mut resting = self.resting.lock();
         let old = |rested: &Rested<T>| rested.since + self.idle <= now;
@@ -117,7 +155,7 @@ impl<T: Send + 'static> Pool<T> {
     }
 }
 
-/// A pool, whatever rests in it.
+/// A pool, whatever rests in it. The reserve has pools of any kind of instance, and needs this alone of them.
 trait GiveUp: Send + Sync {
     /// Drops the oldest, up to `count`, and says how many that were.
     fn give_up(&self, count: usize) -> usize;
@@ -142,7 +180,10 @@ impl<T> Drop for Pool<T> {
     }
 }
 
-/// Drops old instances until nothing rests. One timer serves all instances of a pool.
+/// Drops old instances until nothing rests. One timer serves all instances of a pool: the oldest is due first. A call
+/// that takes the oldest makes the timer early, which costs one look.
+///
+/// The pool is held weakly: the task must not keep the instances of an actor that has ended.
 async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
     loop {
         sleep_until(next).await;
@@ -154,7 +195,8 @@ async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
     }
 }
 
-/// The slot of one call in the pool, with its permit. Dropped without an instance, it only releases the permit.
+/// The slot of one call in the pool, with its permit. Dropped without an instance, it only releases the permit: that
+/// is how a call ends whose instance must not serve again.
 pub(crate) struct PoolSlot<T> {
     /// Weak: resting instances go with the actor, not with its last call.
     pool: Weak<Pool<T>>,
@@ -165,8 +207,7 @@ pub(crate) struct PoolSlot<T> {
 }
 
 impl<T: Send + 'static> PoolSlot<T> {
-    /// Takes a slot, with the instance that came last, if one rests. Also works if the pool is gone, or there
-    /// is none.
+    /// Takes a slot, with the instance that came last, if one rests. Also works if the pool is gone, or there is none.
     pub(crate) fn acquire(pool: &Weak<Pool<T>>, permit: SharePermit) -> (Self, Option<T>) {
         let rested = pool
             .upgrade()
@@ -183,7 +224,8 @@ impl<T: Send + 'static> PoolSlot<T> {
         (slot, guest)
     }
 
-    /// Whether an instance that is left here will serve again, as far as that is known now.
+    /// Whether an instance that is left here will serve again, as far as that is known now. The actor may end, or the
+    /// pool be full, before it is left.
     pub(crate) fn is_kept(&self) -> bool {
         let pool = self.pool.upgrade();
         pool.is_some_and(|pool| self.served.saturating_add(1) < pool.calls)
@@ -201,7 +243,7 @@ impl<T: Send + 'static> PoolSlot<T> {
     }
 }
 
-/// The pools of an engine in which something rests.
+/// The pools of an engine in which something rests, in the order in which they began to have something.
 pub(crate) struct Reserve(Mutex<Vec<Weak<dyn GiveUp>>>);
 
 impl Reserve {
@@ -210,7 +252,8 @@ impl Reserve {
         Arc::new(Self(Mutex::default()))
     }
 
-    /// Drops some resting instances, of any actor: the oldest ones of the pools that began to rest first.
+    /// Drops some resting instances, of any actor: the oldest ones of the pools that began to rest first. At most
+    /// [`GIVEN_UP`], because the caller is a call that waits for its instance.
     pub(crate) fn give_up(&self) {
         // A pool takes its own lock before this one.
         let pools: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
@@ -220,11 +263,14 @@ impl Reserve {
         }
     }
 
+    /// Enters a pool. It is called under the lock of that pool.
     fn add<T: Send + 'static>(&self, pool: &Arc<Pool<T>>) {
         let pool: Weak<Pool<T>> = Arc::downgrade(pool);
         self.0.lock().push(pool);
     }
 
+    /// Removes a pool, under its lock or when it is dropped. Compares addresses alone: a `Weak` of a pool that is
+    /// being dropped cannot be upgraded any more.
     fn remove<T>(&self, pool: &Pool<T>) {
         let others = |other: &Weak<dyn GiveUp>| !ptr::addr_eq(other.as_ptr(), pool);
         self.0.lock().retain(others);

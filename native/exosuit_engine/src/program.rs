@@ -1,8 +1,8 @@
 //! The program `exosuit-compile`: the part of the host that starts it, and the program itself.
 //!
 //! Cranelift bounds neither its time nor its memory, and cannot be interrupted. Therefore a process of its own
-//! compiles each module: the system bounds it, it can be ended at any time, and if it dies, only that module
-//! fails. Beside the compile itself that takes 2 to 3 ms, measured with modules from 1 to 120 KiB on two cores.
+//! compiles each module: the system bounds it, it can be ended at any time, and if it dies, only that module fails.
+//! Beside the compile itself that takes 2 to 3 ms, measured with modules from 1 to 120 KiB on two cores.
 //!
 //! # Protocol
 //!
@@ -10,8 +10,25 @@
 //! 2. The program writes a kind, a length, and the machine code or the reason why there is none.
 //! 3. The end of the pipe ends the program, whether the host died or needs the code no more.
 //!
-//! The host relies neither on the exit status, which the BEAM may collect before it does, nor on the process id,
-//! which the system may have given to another process by then. In particular it never sends a signal.
+//! ```text
+//! host ─► program   length: u64   module
+//! program ─► host   kind: u8      length: u64   code or text      numbers are little-endian
+//! ```
+//!
+//! The host relies neither on the exit status, which the BEAM may collect before it does, nor on the process id, which
+//! the system may have given to another process by then. In particular it never sends a signal.
+//!
+//! # How it ends
+//!
+//! | what happens | the host sees | the error |
+//! |---|---|---|
+//! | the code is there | a complete output of kind 0 | none |
+//! | the module is not valid | a complete output of kind 1 | `Module`, with the reason |
+//! | the program is of another build | a complete output of kind 2 | `Setup` |
+//! | the program does not start | the error of `spawn` | `Setup` |
+//! | the time is up | its own timer | `CompileTime` |
+//! | memory, CPU time or the system ends the program | an incomplete output | `CompileEnded` |
+//! | nobody waits any more | the drop of the future | none |
 //!
 //! # Bounds
 //!
@@ -22,8 +39,8 @@
 //! | memory | `RLIMIT_DATA`, at `CompileLimits::memory_bytes` |
 //! | a machine without memory | `oom_score_adj`: the system kills this process first, and not the VM |
 //!
-//! The program gets no environment, and the root as its directory. It is the same code as the library:
-//! a hash of wasmtime's version and settings is its first argument, and a program of another build refuses.
+//! The program gets no environment, and the root as its directory. It is the same code as the library: a hash of
+//! wasmtime's version and settings is its first argument, and a program of another build refuses.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -46,24 +63,26 @@ const CODE: u8 = 0;
 const REFUSED: u8 = 1;
 const INCOMPATIBLE: u8 = 2;
 
-/// The bytes before the content: a kind and a length.
+/// The bytes before the content: a kind and a length. The length shows whether the output is complete.
 const HEAD: usize = 9;
 
-/// How the host starts the program.
+/// How the host starts the program. One for an engine; each compile starts a process of its own.
 pub(crate) struct Program {
     /// Where it is: beside the library of the NIFs.
     pub(crate) path: PathBuf,
     /// The hash of the host's wasmtime, with which the program compares its own.
     pub(crate) compatibility: u64,
-    /// How many threads it uses.
+    /// How many threads it uses for the functions of the module, beside the one that watches the pipe.
     pub(crate) threads: usize,
 }
 
 impl Program {
     /// Compiles a module to what `Code::deserialize` takes. Dropped, the process is ended.
     ///
-    /// A blocking thread of Tokio writes and reads, since the pipes block. It stays until the process ends; the
-    /// guard makes that happen at once when this future is dropped.
+    /// A blocking thread of Tokio writes and reads, since the pipes block. It stays until the process ends; the guard
+    /// makes that happen at once when this future is dropped.
+    ///
+    /// The time counts from here, that is, from the turn of the compile. It includes the start of the process.
     pub(crate) async fn compile(
         &self,
         bytes: Bytes,
@@ -90,7 +109,8 @@ impl Program {
         }
     }
 
-    /// Starts the process with its bounds as arguments, in an empty environment.
+    /// Starts the process with its bounds as arguments, in an empty environment. Its standard error is thrown away: a
+    /// crash of the compiler must not write to the console of the VM.
     fn start(&self, limits: CompileLimits) -> io::Result<Child> {
         Command::new(&self.path)
             .arg(self.compatibility.to_string())
@@ -105,7 +125,8 @@ impl Program {
             .spawn()
     }
 
-    /// The CPU time of all its threads, if its parent does not end it before.
+    /// The CPU time of all its threads, if its parent does not end it before. The system counts whole seconds, so one
+    /// is added.
     fn cpu_seconds(&self, time: Duration) -> u64 {
         let threads = u64::try_from(self.threads).unwrap_or(1);
         time.as_secs().saturating_add(1).saturating_mul(threads)
@@ -141,10 +162,18 @@ impl Program {
 }
 
 /// Keeps the process of one compile running. Dropped, it closes the pipe, which ends the process.
+///
+/// It never blocks: the lock is held to exchange a value. If the module is still being written, the writer sees
+/// [`Pipe::Cut`] when it is done, and closes the pipe itself.
 #[derive(Default)]
 struct ProcessGuard(Arc<Mutex<Pipe>>);
 
 /// The state of the program's input. The thread that writes and the guard that ends it meet here.
+///
+/// ```text
+/// Busy ── the module is written ──► Open ── the guard is dropped ──► Cut, and the pipe is closed
+///   └──── the guard is dropped ───► Cut, and the writer closes the pipe
+/// ```
 #[derive(Default)]
 enum Pipe {
     /// The module is being written.
@@ -163,6 +192,8 @@ impl Drop for ProcessGuard {
 }
 
 /// Writes the module and reads the output. The program may die during either.
+///
+/// The output is read even if the write failed, since this thread has to see the end of the process.
 fn exchange(
     mut stdin: ChildStdin,
     mut stdout: ChildStdout,
@@ -187,7 +218,10 @@ fn keep_open(stdin: ChildStdin, pipe: &Mutex<Pipe>) {
     }
 }
 
-/// The program: compiles one module for its parent.
+/// The program: compiles one module for its parent. Its arguments are four numbers: the hash of the host's wasmtime,
+/// the bytes of memory, the seconds of CPU time, and the number of threads.
+///
+/// Fails without output if an argument is missing, a limit ends it, or the pipe closes.
 #[doc(hidden)]
 pub fn compile_for_parent() -> ExitCode {
     let numbers = std::env::args().skip(1).map(|argument| argument.parse());
@@ -214,7 +248,10 @@ fn write_answer(kind: u8, output: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Bounds this process by system limits, and makes it the first to be killed when memory runs out.
+/// Bounds this process by system limits, and makes it the first to be killed when memory runs out. Without core dumps:
+/// one of gigabytes could fill the disk of the host.
+///
+/// Failures are ignored: a lower limit holds already, or the machine has no `/proc`.
 fn restrict(memory: u64, cpu_seconds: u64) {
     for (resource, most) in [
         (Resource::Data, memory),
@@ -233,6 +270,8 @@ fn restrict(memory: u64, cpu_seconds: u64) {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
+/// Reads the module, checks that host and program agree, and compiles. The module is read before the thread that
+/// watches the pipe starts, as both read standard input.
 fn compile_one(compatible_with: u64, threads: usize) -> Result<(u8, Vec<u8>), Error> {
     let failed = |error: io::Error| configuration::setup(error);
     let bytes = read_module().map_err(failed)?;
@@ -252,6 +291,8 @@ fn compile_one(compatible_with: u64, threads: usize) -> Result<(u8, Vec<u8>), Er
     })
 }
 
+/// Reads the length, then that many bytes. Fewer mean that the host has gone. The buffer grows with what arrives, so
+/// the length alone reserves nothing.
 fn read_module() -> io::Result<Vec<u8>> {
     let mut length = [0; 8];
     let mut stdin = io::stdin().lock();
@@ -266,7 +307,8 @@ fn read_module() -> io::Result<Vec<u8>> {
     }
 }
 
-/// Ends this process when the host closes its end of the pipe.
+/// Ends this process when the host closes its end of the pipe. The read returns only then, since the host writes
+/// nothing more. `exit` ends the threads that compile, in the middle of their work.
 fn end_with_parent() {
     let mut rest = [0; 1];
     let _ = io::stdin().lock().read(&mut rest);

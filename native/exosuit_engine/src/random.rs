@@ -1,8 +1,15 @@
-//! Random numbers for guests, filled in pieces: WASI's own functions fill a buffer of any size in one go, and
-//! nothing interrupts them.
+//! Random numbers for guests, filled in pieces: WASI's own functions fill a buffer of any size in one go, and nothing
+//! interrupts them.
 //!
 //! `preview1` and `component::imports` use these instead of WASI's. All bytes come from the operating system,
 //! those that WASI calls insecure as well, unless a test gave a seed.
+//!
+//! | asked for | where it is filled |
+//! |---|---|
+//! | up to 64 KiB | at once, also on a scheduler of the BEAM |
+//! | more | in a task, in pieces of 64 KiB, between which other tasks run |
+//! | more than 64 MiB, by a component | nowhere: a trap |
+//! | more than its memory, by a module | as far as its memory goes; then the error `fault` of WASI |
 
 use tokio::task::yield_now;
 
@@ -37,8 +44,8 @@ pub(crate) fn fill(bytes: &mut [u8], seeded: Option<&SeededRandom>) -> wasmtime:
     Ok(())
 }
 
-/// The pieces of a buffer. Between two of them others have their turn, and from the second on the
-/// call runs on no scheduler.
+/// The pieces of a buffer. Between two of them others have their turn, and from the second on the call runs on no
+/// scheduler. It knows sizes alone, as the memory of a guest cannot be borrowed across an await.
 pub(crate) struct Pieces {
     /// Where the next piece starts.
     next: usize,
@@ -47,7 +54,7 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of a buffer of this size.
+    /// The pieces of a buffer of this size, in bytes.
     pub(crate) fn of(size: usize) -> Self {
         Self { next: 0, end: size }
     }

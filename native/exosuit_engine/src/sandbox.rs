@@ -4,15 +4,30 @@
 //! Everything else is denied: no environment, no files, no sockets. `wasmtime_wasi` enforces this. This module
 //! builds its context from the grants.
 //!
+//! | the guest asks for | it gets |
+//! |---|---|
+//! | its arguments | `main.wasm`, and those that were granted |
+//! | its environment | the variables that were granted |
+//! | standard input | nothing; a program gets the payload of its call |
+//! | standard output and error | lines of the log, at the levels info and warning |
+//! | clocks, random numbers | those of the machine, or of a test |
+//! | files | the granted directories |
+//! | sockets, addresses | nothing: the context allows none |
+//!
 //! # Directories
 //!
-//! They are looked at twice. When the actor is made, [`located`] resolves each to a path without symbolic links,
-//! so that changing a link later does not change the permission. For each fresh instance, [`open`] opens that path:
-//! an instance holds file descriptors, and a file system may be mounted anew in between.
+//! They are looked at twice. When the actor is made, [`located`] resolves each to a path without symbolic links, so
+//! that changing a link later does not change the permission. For each fresh instance, [`open`] opens that path: an
+//! instance holds file descriptors, and a file system may be mounted anew in between.
 //!
-//! A file system may hang, and nothing can interrupt a thread in it. So both steps run on threads of their own,
-//! whose number is bounded, for the process ([`located`]) and for each actor ([`open`]): a hanging mount costs the
-//! calls of one actor, and a few threads.
+//! A file system may hang, and nothing can interrupt a thread in it. So both steps run on threads of their own, whose
+//! number is bounded, for the process ([`located`]) and for each actor ([`open`]): a hanging mount costs the calls of
+//! one actor, and a few threads.
+//!
+//! | step | thread | at most | a hanging file system costs |
+//! |---|---|---|---|
+//! | [`located`] | `exosuit-locate` | 16 in the process | ten seconds of the caller, and the thread |
+//! | [`open`] | a blocking thread of Tokio | 4 for each actor | the call, up to its deadline, and the thread |
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -44,9 +59,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 const MAX_WAITING: usize = 16;
 
-/// Resolves the directories of the grants to paths without symbolic links, so that a link that is changed
-/// later leads nowhere else. Asks the file system on a thread of its own, and waits at most ten seconds: a
-/// network file system may never answer.
+/// Resolves the directories of the grants to paths without symbolic links, so that a link that is changed later leads
+/// nowhere else. Asks the file system on a thread of its own, and waits at most ten seconds: a network file system may
+/// never answer.
+///
+/// Blocks the calling thread: `exosuit_nif` calls it on a dirty scheduler or a blocking thread. The error names the
+/// first directory if it is not known which one hangs.
 pub(crate) fn located(grants: WasiGrants) -> Result<WasiGrants, Error> {
     let Some(first) = grants.directories.first() else {
         return Ok(grants);
@@ -84,7 +102,8 @@ fn locate(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
     Ok(grants)
 }
 
-/// The sandbox of one guest: first the builder of its WASI context, then the context.
+/// The sandbox of one guest: first the builder of its WASI context, then the context. `C` is `WasiCtxBuilder`, then
+/// the context of preview 1 or of WASI 0.2.
 pub(crate) struct Sandbox<C> {
     /// The builder, or the context.
     pub(crate) wasi: C,
@@ -112,8 +131,11 @@ impl Sandbox<WasiCtxBuilder> {
     }
 }
 
-/// Makes a sandbox with everything that the actor was granted. Directories are opened on a thread that may
-/// block, so that a file system that does not answer delays this call alone.
+/// Makes a sandbox with everything that the actor was granted. Directories are opened on a thread that may block, so
+/// that a file system that does not answer delays this call alone.
+///
+/// The permit goes with the thread and not with the call: a call that is dropped at its deadline leaves the thread in
+/// the file system, and the thread must count until it is free.
 pub(crate) async fn open(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
     if actor.grants.directories.is_empty() {
         return Ok(without_directories(actor));

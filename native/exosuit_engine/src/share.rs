@@ -6,6 +6,19 @@
 //!
 //! This is not the number of `instances` of an actor: the router holds calls to that before they come here. All
 //! hosts of a VM have one pool, so an actor whose `instances` exceed its share waits here.
+//!
+//! # Two bounds, one after the other
+//!
+//! | | bound | unit | who waits | until |
+//! |---|---|---|---|---|
+//! | 1 | `instances` of an actor | calls, on one host | the call, in the router's queue | its turn, or its deadline |
+//! | 2 | the share of an actor | instances at work, of one publication | the call here | a permit, or its deadline |
+//!
+//! The second one is reached if `instances` exceeds the share, if pinned instances keep their permits between calls
+//! (`abi/component/pin.rs`), or if the router lends the slots of guests that wait for the body of a request.
+//!
+//! A semaphore of Tokio and not a counter: callers wait in their order, and a call that is dropped while it waits
+//! leaves the queue by itself.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,9 +30,9 @@ use wasmtime::{PoolingAllocatorMetrics, ResourcesRequired};
 use crate::configuration::shared_parts;
 use crate::{EngineOptions, Error};
 
-/// The slots of the pool, and how many of them are in use.
+/// The slots of the pool, and how many of them are in use. One for an engine.
 pub(crate) struct Slots {
-    /// Counters of wasmtime, which it updates itself.
+    /// Counters of wasmtime, which it updates itself. Reading one takes no lock.
     used: PoolingAllocatorMetrics,
     /// The instances for which the pool was made.
     all: u32,
@@ -37,8 +50,8 @@ impl Slots {
         })
     }
 
-    /// Whether hardly a slot is left. A margin of 1/64, since other threads may take slots before this caller
-    /// does.
+    /// Whether hardly a slot is left. A margin of 1/64, since other threads may take slots before this caller does.
+    /// With fewer than 64 slots there is no margin: the pool then counts as full when it is full.
     pub(crate) fn are_scarce(&self) -> bool {
         let nearly = |all: u32| (all - all / 64) as usize;
         let (memories, tables) = shared_parts(self.all);
@@ -48,7 +61,8 @@ impl Slots {
             || self.used.tables() >= nearly(tables)
     }
 
-    /// How many instances with such needs the pool has room for.
+    /// How many instances with such needs the pool has room for: stacks, memories and tables are counted apart, and
+    /// the scarcest decides.
     fn room(&self, needs: &ResourcesRequired) -> u32 {
         let (memories, tables) = shared_parts(self.all);
         self.all
@@ -58,6 +72,8 @@ impl Slots {
 }
 
 /// The permits of one actor. Without a pool there is no bound.
+///
+/// A number of permits that is fixed when the actor is made: neither slots nor the needs of its module change later.
 pub(crate) struct Share(Option<SharePermits>);
 
 /// The permits, and for the error: how many they are, and of how many percent of the pool.
@@ -68,6 +84,8 @@ struct SharePermits {
 }
 
 /// The right to one running instance, until it is dropped. None without a pool.
+///
+/// Owned, because it moves with the instance: into the body of a response, or into a pinned instance.
 pub(crate) type SharePermit = Option<OwnedSemaphorePermit>;
 
 impl Share {
@@ -85,14 +103,18 @@ impl Share {
         }))
     }
 
-    /// Half of it, and one instance at the least: how many instances may keep their permits between calls.
+    /// Half of it, and one instance at the least: how many instances may keep their permits between calls. The other
+    /// half is left to calls, which would otherwise wait for processes to drop their resources.
     pub(crate) fn half(&self) -> usize {
         let all = self.0.as_ref().map(|permits| permits.all as usize);
         all.map_or(usize::MAX, |all| (all / 2).max(1))
     }
 
-    /// Gets a permit, or waits for one until `deadline`, first come first served. The error is `overloaded`, and
-    /// says which settings to change.
+    /// Gets a permit, or waits for one until `deadline`, first come first served. The error is `overloaded`, and says
+    /// which settings to change.
+    ///
+    /// The first try takes a free permit without a timer: most calls find one. It overtakes nobody, since Tokio hands
+    /// released permits to those that wait, first.
     pub(crate) async fn acquire(&self, deadline: Instant) -> Result<SharePermit, Error> {
         let Some(permits) = &self.0 else {
             return Ok(None);
@@ -110,6 +132,8 @@ impl Share {
 }
 
 impl SharePermits {
+    /// The error for a call that got no permit in time. Its detail has the number and the percentage, for the
+    /// operator.
     fn refused(&self) -> Error {
         let Self { all, percent, .. } = self;
         Error::Overloaded(format!(

@@ -19,6 +19,16 @@ use sha2::{Digest as _, Sha256};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 /// The time and chance that the guests of an actor see. Empty, they see the machine's.
+///
+/// ```
+/// use std::sync::Arc;
+/// use exosuit_engine::{ManualClock, Simulation};
+///
+/// let clock = Arc::new(ManualClock::new(0));
+/// let simulation = Simulation { clock: Some(Arc::clone(&clock)), seed: Some(7) };
+/// clock.advance(1_000_000_000); // All guests with this clock are a second later.
+/// assert_eq!(simulation.clock.map(|clock| clock.wall()), Some(1_000_000_000));
+/// ```
 #[derive(Clone, Default)]
 pub struct Simulation {
     /// The clock. Actors that are given the same one agree about the time.
@@ -29,6 +39,18 @@ pub struct Simulation {
 
 /// A clock that stands still until it is moved. Any thread may move it, also while guests run: they read it anew each
 /// time. The two numbers move one after the other, so a guest may see one moved and the other not yet.
+///
+/// Deadlines, idle times and timers of the engine go by the clock of the machine all the same.
+///
+/// ```
+/// use exosuit_engine::ManualClock;
+///
+/// let clock = ManualClock::new(5);
+/// clock.advance(3);
+/// assert_eq!(clock.wall(), 8);
+/// clock.set(1); // The wall clock may go back; the monotonic time stays at 8.
+/// assert_eq!(clock.wall(), 1);
+/// ```
 #[derive(Debug)]
 pub struct ManualClock {
     wall: AtomicU64,
@@ -49,7 +71,7 @@ impl ManualClock {
         self.wall.store(wall, SeqCst);
     }
 
-    /// Moves both times forward by nanoseconds.
+    /// Moves both times forward by nanoseconds. Beyond 64 bits, which is the year 2554, they begin anew at 0.
     pub fn advance(&self, by: u64) {
         self.wall.fetch_add(by, SeqCst);
         self.monotonic.fetch_add(by, SeqCst);

@@ -4,16 +4,26 @@
 //! interrupts an operation of the host, or a `memory.fill`. Before an operation that may exceed a slice, a call
 //! therefore leaves the scheduler: it returns pending once, and continues in a Tokio task.
 //!
-//! These operations are random numbers beyond 64 KiB, calls of guests with more than 8 MiB of memory, accesses to
-//! granted directories, and conversions of large values. A call that runs in a task does not leave it, because
-//! Tokio's threads may be busy for longer.
+//! | operation | when | where |
+//! |---|---|---|
+//! | random numbers | more than 64 KiB are asked for | `random` |
+//! | a call of a guest with much memory | it has or gets more than 8 MiB | `limiter` |
+//! | an access to granted directories | always | `sandbox` |
+//! | a conversion of values | they are large: `exosuit_core::are_heavy` | `component::function`, `component::bridge` |
+//!
+//! A call that runs in a task does not leave it, because Tokio's threads may be busy for longer.
+//!
+//! `exosuit_core::Pace` predicts from earlier calls whether a call ends within its slice. The checks here bound the
+//! cost of a wrong prediction: the scheduler loses one slice.
 
 use tokio::task::{try_id, yield_now};
 
 /// Returns pending once if this is not a Tokio task, so that the rest of the call runs in one.
 ///
-/// The poll on a scheduler has no task, which is how it is recognized. `yield_now` wakes the waker of the poll;
-/// that one does nothing, and `exosuit_nif` moves every call that is not ready to Tokio.
+/// The poll on a scheduler has no task, which is how it is recognized. `yield_now` wakes the waker of the poll; that
+/// one does nothing, and `exosuit_nif` moves every call that is not ready to Tokio.
+///
+/// In `Runtime::block_on`, which tests use, there is no task either: it returns pending once there, too.
 pub(crate) async fn leave_scheduler() {
     if try_id().is_none() {
         yield_now().await;

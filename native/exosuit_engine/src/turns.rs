@@ -1,11 +1,25 @@
 //! Schedules compiles: a bounded number at a time, with tenants in turn.
 //!
-//! Turns rotate over the tenants that wait. A tenant with a hundred compiles therefore delays another's by one.
-//! A tenant is the issuer of the code; all unsigned code is one tenant.
+//! Turns rotate over the tenants that wait. A tenant with a hundred compiles therefore delays another's by one. A
+//! tenant is the issuer of the code; all unsigned code is one tenant.
 //!
-//! Nothing here waits under the lock. A waiter that gives up is passed over when its turn comes, and counts no
-//! more when the next one joins. A turn is a value that passes itself on when it is dropped, so that a compile that
-//! fails, panics or is cancelled gives it back like one that ends.
+//! ```text
+//! waiting: a a a a   b   c        order of turns: a b c a a a
+//! ```
+//!
+//! # How a turn goes on
+//!
+//! 1. [`Turns::acquire`] takes a free turn, or joins the queue with a channel.
+//! 2. A [`Turn`] that is dropped looks for the next waiter under the lock, and sends itself outside of it.
+//! 3. If nobody waits, the turn is free. If the waiter has gone by then, the send fails, and drops the turn again:
+//!    back to step 2.
+//!
+//! Nothing here waits under the lock. A waiter that gives up is passed over when its turn comes, and counts no more
+//! when the next one joins. A turn is a value that passes itself on when it is dropped, so that a compile that fails,
+//! panics or is cancelled gives it back like one that ends.
+//!
+//! Why not a semaphore: it serves in the order of arrival, and the first tenant's hundred compiles would all come
+//! first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,9 +33,10 @@ use crate::Error;
 /// must have an end.
 const MAX_WAITING: usize = 10_000;
 
-/// The turns of one compiler.
+/// The turns of one compiler. The lock is held for a search of the queue, which has at most [`MAX_WAITING`] entries.
 pub(crate) struct Turns(Mutex<Queue>);
 
+/// Free turns, and those who wait for one. If there is a free turn, nobody waits.
 struct Queue {
     /// The free turns. Above zero only if no task waits.
     free: usize,
@@ -29,7 +44,8 @@ struct Queue {
     tenants: VecDeque<(String, VecDeque<Waiter>)>,
 }
 
-/// Receives the turn of a waiting compile. Closed if that has given up.
+/// Receives the turn of a waiting compile. Closed if that has given up: its future, which has the receiver, was
+/// dropped.
 type Waiter = oneshot::Sender<Turn>;
 
 /// The right to compile, until it is dropped. The drop passes it on to the next tenant.
@@ -46,6 +62,9 @@ impl Turns {
     }
 
     /// Waits for a turn. Dropping the future leaves the queue. The error `overloaded` if too many wait.
+    ///
+    /// A turn that was sent and not received yet is dropped with the channel, and passes itself on: none is lost
+    /// between the two.
     pub(crate) async fn acquire(self: &Arc<Self>, tenant: &str) -> Result<Turn, Error> {
         let waiting = {
             let mut queue = self.0.lock();
@@ -60,8 +79,8 @@ impl Turns {
 }
 
 impl Queue {
-    /// Adds a waiter behind those of its tenant. Removes those that have given up first, so that they do not
-    /// keep others out.
+    /// Adds a waiter behind those of its tenant. Removes those that have given up first, so that they do not keep
+    /// others out. That takes time in proportion to the queue, and happens only if all turns are taken.
     fn wait(&mut self, tenant: &str) -> Result<oneshot::Receiver<Turn>, Error> {
         for (_, waiters) in &mut self.tenants {
             waiters.retain(|waiter| !waiter.is_closed());

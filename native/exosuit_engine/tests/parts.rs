@@ -95,6 +95,26 @@ async fn the_options_bound_what_an_instance_consists_of() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_into_the_pool_is_an_invalid_module_and_says_what_exceeds_which_bound()
+-> Result<()> {
+    let engine = Engine::new(OPTIONS)?;
+    for (text, parts) in [
+        (component(31, 0, 0), ["31 core module instances", "30"]),
+        (component(5, 1, 0), ["5 Wasm linear memories", "4"]),
+        (
+            "(module (table 100001 funcref))".to_owned(),
+            ["100001", "100000"],
+        ),
+    ] {
+        let bytes = wat::parse_str(&text)?;
+        let error = engine.compile(bytes.into()).await.map(drop);
+        let error = exosuit_core::Error::from(error.expect_err("it fits"));
+        assert_says(&error, Code::InvalidModule, &parts);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_actor_has_its_share_of_the_pool_and_leaves_the_rest_to_others() -> Result<()> {
     let world = world(EngineOptions {
         pool_slots: 4,

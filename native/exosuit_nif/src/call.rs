@@ -1,6 +1,6 @@
 //! A call from Elixir to an actor.
 //!
-//! [`call`] polls the call once on the scheduler that runs the caller. If the call is finished
+//! `call` polls the call once on the scheduler that runs the caller. If the call is finished
 //! then, its answer is the return value of the NIF: there is no thread to wake, no message, no
 //! monitor and no timer, which together cost more than a short call. Otherwise the call moves to
 //! Tokio, and its answer comes as a message.

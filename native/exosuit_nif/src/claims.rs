@@ -5,7 +5,7 @@
 //! runs on a dirty scheduler: hashing 50 MiB takes a tenth of a second. Keys take microseconds, on a
 //! normal scheduler.
 //!
-//! Seeds pass through [`key_generate`] and [`key_public`] as text, because their callers print them
+//! Seeds pass through `key_generate` and `key_public` as text, because their callers print them
 //! or write them to files. The host's own seeds are handles: see `secret`.
 
 use exosuit_claims::{

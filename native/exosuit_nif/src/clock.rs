@@ -1,6 +1,9 @@
 //! The clocks of tests, and what the guests of a host see of time and chance. `Exosuit.Case.Clock` calls these.
 //!
 //! They do nothing but read and write a few numbers, and run on a normal scheduler.
+//!
+//! Without `host_simulate` a host has no such clock, and its guests see the time of the machine. Actors that run
+//! already keep what they started with. Deadlines and timeouts go by the clock of the machine in any case.
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use rustler::{Atom, Resource, ResourceArc};
 
 use crate::host::Host;
 
-/// A clock that a test moves.
+/// A clock that a test moves. It lives as long as the test or an actor holds it.
 struct Clock(Arc<ManualClock>);
 
 #[rustler::resource_impl]

@@ -3,6 +3,9 @@
 //! A guest, or a queue of the host, needs bytes of its own. A NIF copies binaries up to
 //! [`LIGHT_BYTES`]. Copying a larger binary could take any time, so the NIF only keeps a reference
 //! to it, and a task of Tokio copies it.
+//!
+//! It matters who copies: a binary of 100 MB would hold a scheduler for tens of milliseconds. In a task the copy costs
+//! the same, and keeps no process of Elixir from running.
 
 use bytes::Bytes;
 use exosuit_core::{Code, Error};

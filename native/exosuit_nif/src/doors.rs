@@ -50,8 +50,7 @@ fn reference_refusal(image: String) -> String {
     NoRegistry(&image).to_string()
 }
 
-/// Lists all bounds: `{name, least, most, text}`. The text is the one for errors, such as "a
-/// port from 0 to 65535".
+/// Lists all bounds: `{name, least, most, text}`. The text is the one for errors, such as "a port from 1 to 65535".
 #[rustler::nif]
 fn bounds() -> Vec<(&'static str, u64, u64, String)> {
     let row = |bound: &Bound| (bound.name, bound.least, bound.most, bound.to_string());
@@ -100,6 +99,7 @@ fn utf8<'a>(text: &'a Binary<'_>) -> Result<&'a str, Error> {
     std::str::from_utf8(text.as_slice()).map_err(|_| invalid("a text is not UTF-8".to_owned()))
 }
 
+/// The error `invalid_input` with this text.
 fn invalid(detail: String) -> Error {
     Error::new(Code::InvalidInput, detail)
 }

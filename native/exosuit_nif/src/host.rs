@@ -6,6 +6,19 @@
 //!
 //! The table survives every process of the host but the topmost: a restarted actor or provider finds its
 //! entry and its links as they were.
+//!
+//! ```text
+//! Host (resource) ─► HostState ─┬─► Router ─► actors, providers, links
+//!                               ├─► Notices ─► one task ─► Exosuit.Edge
+//!                               ├─► LogGate, HttpPorts, Lattice
+//!                               └─► providers that run
+//! ```
+//!
+//! Actors and providers reach the router by a weak reference ([`HostState::deliver`]), since the router holds them. A
+//! call of theirs after the host's end fails with `dropped`.
+//!
+//! Locks: each field locks itself, for a look-up or a change. None is held while another one is taken, or across an
+//! await.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -68,7 +81,8 @@ impl Host {
 }
 
 impl HostState {
-    /// An empty host with the two providers that every host has: logging and random numbers.
+    /// An empty host with the two providers that every host has: logging and random numbers. They need no start and no
+    /// link, and cannot be stopped.
     fn new(options: Options, ports: HttpPorts) -> Self {
         let notices = Arc::new(Notices::new());
         let observe: Arc<dyn Observe> = notices.clone();
@@ -98,7 +112,8 @@ impl HostState {
         }
     }
 
-    /// Gives actors that start from now on the time and the random numbers of a test.
+    /// Gives actors that start from now on the time and the random numbers of a test. A seed replaces the random
+    /// numbers of the built-in provider at once, also for actors that run.
     pub(crate) fn simulate(&self, simulation: Simulation) {
         if let Some(seed) = simulation.seed {
             let numbers = Arc::new(NumberGen::seeded(seed));

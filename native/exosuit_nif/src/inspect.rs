@@ -46,6 +46,7 @@ fn inspect_answers<'a>(
     }
 }
 
+/// An argument as the type of `exosuit_inspect`. `invalid_input` says which field is wrong.
 fn decoded<T: DeserializeOwned>(term: Term<'_>) -> Result<T, Error> {
     let invalid = |error: String| Error::new(Code::InvalidInput, error);
     let json = value(term).map_err(invalid)?;

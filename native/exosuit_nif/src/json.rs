@@ -3,6 +3,15 @@
 //! `Exosuit.Json` calls the two NIFs; the other files here use [`term`] for what Rust parsed. Older OTP
 //! releases have no JSON, and Exosuit brings no Hex package. Both NIFs run on dirty schedulers: the size
 //! of a text is not bounded here. No text becomes an atom.
+//!
+//! | JSON | term, and back |
+//! |---|---|
+//! | object | map with binaries as keys; atoms are accepted as keys |
+//! | array | list |
+//! | string | binary of UTF-8 |
+//! | integer of 64 bits | integer; beyond them a float, and an error on the way back |
+//! | number with a fraction or an exponent | float |
+//! | `true`, `false`, `null` | `true`, `false`, `nil`; other atoms become strings |
 
 use exosuit_core::{Code, Error};
 use rustler::types::atom::nil;
@@ -82,6 +91,7 @@ fn integer(term: Term<'_>) -> Result<Value, String> {
     number.or_else(|_| decoded::<u64>(term).map(Value::from))
 }
 
+/// A list. Improper ones are refused before they are walked.
 fn list(term: Term<'_>, depth: usize) -> Result<Value, String> {
     // The iterator panics at the end of an improper list.
     term.list_length().map_err(|_| no_json(term))?;

@@ -5,15 +5,23 @@
 //! - `bus`: messages. `store`: the state that hosts share.
 //! - `inlet`: messages and changes that arrive without a request, one at a time.
 //!
-//! The control connection carries commands, events and the shared state. The RPC connection carries
-//! calls between hosts and messages of providers. They may lead to different servers.
+//! ```text
+//!             ┌─ control ─┬─► Bus ─────────► lattice_publish, _request, _gather, _subscribe
+//! Joined ─────┤           └─► SharedState ─► lattice_get, _update, _watch, objects
+//!             └─ rpc ─────┬─► Calls ───────► the router: calls to and from other hosts
+//!                         └─► Bus ─────────► providers: messaging
+//! ```
 //!
-//! `Exosuit.Lattice.Nats` calls these NIFs, and nothing else does. Every wait for a server is on Tokio.
-//! Each request ends when its connection is lost, with `unavailable`, instead of waiting for its timeout:
-//! a host that is cut off should notice at once.
+//! The control connection carries commands, events and the shared state. The RPC connection carries calls between
+//! hosts and messages of providers. They may lead to different servers, and a queue of calls on one does not
+//! delay events on the other.
 //!
-//! The connections reconnect without end. A process that crashes in Elixir and opens the lattice again
-//! gets new connections; the old ones close when the handle is collected, on Tokio.
+//! `Exosuit.Lattice.Nats` calls these NIFs, and nothing else does. Every wait for a server is on Tokio. Each request
+//! ends when its connection is lost, with `unavailable`, instead of waiting for its timeout: a host that is cut off
+//! should notice at once.
+//!
+//! The connections reconnect without end. A process that crashes in Elixir and opens the lattice again gets new
+//! connections; the old ones close when the handle is collected, on Tokio.
 
 mod bus;
 mod inlet;
@@ -41,9 +49,12 @@ use settings::ConnectionSettings;
 /// The lattice of one host. Its connections close when Elixir releases it.
 pub(crate) struct Lattice(Reaped<Arc<Joined>>);
 
-/// The connections of one host, and what works over them.
+/// The connections of one host, and what works over them. Requests that run hold it, so it outlives its handle until
+/// they have ended.
 pub(crate) struct Joined {
+    /// Commands, events, the shared state. Events name it `control`.
     control: Connection,
+    /// Calls between hosts, messages of providers. Events name it `rpc`.
     rpc: Connection,
     /// Messages over `control`.
     bus: Bus,

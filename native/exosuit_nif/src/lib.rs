@@ -24,6 +24,38 @@
 //! - No text from outside becomes an atom, except the names of WIT types within a budget. See
 //!   `names`.
 //! - A resource that belongs to a process monitors it, and ends with it or with its last reference.
+//!
+//! # Which thread may do what
+//!
+//! | thread | may | may not |
+//! |---|---|---|
+//! | a normal scheduler | look up, convert a few values, poll one call once | wait, touch files, handle many bytes |
+//! | a dirty CPU scheduler | hash, parse, convert large values | wait for a server or a guest |
+//! | a dirty I/O scheduler | touch files, map memory | wait without a bound |
+//! | Tokio | wait, run guests, send messages in environments of its own | block |
+//! | a blocking thread of Tokio | open files and databases | – |
+//!
+//! A destructor of a resource and a monitor run on a scheduler, whoever drops the last reference. Everything there
+//! that takes longer than a moment goes to Tokio (`Reaped`).
+//!
+//! # The ways of a result
+//!
+//! | the NIF | returns | then |
+//! |---|---|---|
+//! | reads or changes memory | the value, `:ok`, or `{:error, {code, detail}}` | nothing |
+//! | starts work for `to` | `:ok`, or `{:error, _}` if it does not start | one message `{reference, result}` |
+//! | `call` | `{:ok, _}`, `{:error, _}`, `:large` or `{:pending, call}` | a message only after `:pending` |
+//! | gets arguments of another type | raises `ArgumentError` | nothing; `Exosuit.Native.Answer` makes an error of it |
+//! | panics | raises `ErlangError` | nothing; work that was handed over goes on |
+//!
+//! # How to add one
+//!
+//! 1. Find the file of its subject, or make one. Decide its scheduler by the table above.
+//! 2. Parse arguments with the functions of `term`. Elixir has checked them, and this crate does not trust that: a
+//!    name that does not parse is `invalid_input`, not a panic.
+//! 3. Hand over to a crate that has tests in Rust. This one has none of its own: an executable that links rustler does
+//!    not link on Linux.
+//! 4. Add its stub to `Exosuit.Native` at the same place, and call it from the room of its subject.
 
 #![expect(
     clippy::needless_pass_by_value,

@@ -10,6 +10,12 @@
 //!
 //! The data plane undoes what it does not finish. Elixir waits for these answers without a timeout: a
 //! caller that stopped waiting would not know which of two states holds.
+//!
+//! | the link is | its status | calls through it |
+//! |---|---|---|
+//! | taken by its provider | `:in_force` | are allowed |
+//! | put, while an end of it is absent | `:waiting` | fail: no provider serves it yet |
+//! | refused by its provider | `{:refused, {code, detail}}` | fail: no provider has taken it |
 
 use std::collections::HashMap;
 

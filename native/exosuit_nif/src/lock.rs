@@ -4,6 +4,12 @@
 //! there: the handle is in its state, so the lock ends with the process. Garbage collection may release
 //! it a moment later, so a successor tries several times. After `kill -9` of the VM the system unlocks
 //! the file: no stale lock keeps the next host out.
+//!
+//! | the file | the answer |
+//! |---|---|
+//! | is free, or absent | `{:ok, lock}` |
+//! | is locked, by this VM or another process | `conflict` |
+//! | cannot be opened: no directory, no right, read-only | `io`, with the reason of the system |
 
 use std::fs::{File, OpenOptions, TryLockError};
 

@@ -6,6 +6,15 @@
 //!
 //! A process that is killed while it waits leaves nothing behind. Its [`Compiling`] aborts the task;
 //! the engine ends the compile if no other process waits for the same content.
+//!
+//! | the wait ends with | the process gets |
+//! |---|---|
+//! | the code | `{:ok, module}` |
+//! | a module that is not valid, or beyond the limits of a compile | `invalid_module` |
+//! | a full queue of compiles | `overloaded` |
+//! | a compiler that died | `internal` |
+//! | `module_cancel`, or a handle that was collected | `dropped` |
+//! | the process itself | – |
 
 use std::sync::OnceLock;
 use std::time::Duration;

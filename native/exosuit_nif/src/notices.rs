@@ -13,6 +13,23 @@
 //! One process of a host reads them and makes events and log lines of them (`Exosuit.Edge`). If it
 //! crashes, notices to it are lost until its successor names itself; calls and links are not affected,
 //! because nothing depends on a notice. The task ends with the host's data plane.
+//!
+//! # The way of a notice
+//!
+//! ```text
+//! any thread ── observe() ──► seldom (4 096) ─┐
+//!                         └─► often  (4 096) ─┴─► one task ─► {:exosuit_notice, notice} ─► Exosuit.Edge
+//! ```
+//!
+//! | notice | queue | term |
+//! |---|---|---|
+//! | `Log` | often | `{:log, actor, level, text}` |
+//! | `LogDropped` | often | `{:log_dropped, actor, lines}` |
+//! | `CallFailed` | often | `{"invocation_failed", data}` |
+//! | every other one | seldom | `{type, data}` |
+//! | lost ones | – | `{"notices_dropped", %{count: n}}` |
+//!
+//! Types of events are binaries and not atoms, as in `Exosuit.Event`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -44,7 +61,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Notices {
     /// Notices of changes: their number does not depend on guests.
     seldom: Sender<Notice>,
-    /// Log lines and failed calls.
+    /// Log lines and failed calls. A guest can cause them in a loop.
     often: Sender<Notice>,
     state: Arc<NoticeState>,
 }
@@ -59,7 +76,7 @@ struct NoticeState {
 }
 
 impl Notices {
-    /// Starts the task that sends.
+    /// Starts the task that sends. It ends when the last holder of this drops it, after the notices that still wait.
     pub(crate) fn new() -> Self {
         let (seldom, few) = channel(CAPACITY);
         let (often, many) = channel(CAPACITY);

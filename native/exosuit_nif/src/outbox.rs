@@ -11,6 +11,12 @@
 //! 3. A thread of Tokio runs. It sends the message at once in a new environment.
 //!
 //! The messages of one poll arrive in their order. Messages of two threads have no order.
+//!
+//! | where | `OUTBOX` | `is_scheduler_thread` | the message goes |
+//! |---|---|---|---|
+//! | in a poll of `call` | open | true | into the outbox, and out after the poll |
+//! | in a destructor or a monitor | closed | true | to a task of Tokio, which sends it |
+//! | in a task | closed | false | out at once |
 
 use std::cell::RefCell;
 
@@ -77,7 +83,8 @@ fn keep(letter: Letter) -> Option<Letter> {
 }
 
 impl Letter {
-    /// Sends the letter in a new environment. Only threads outside the BEAM may call this.
+    /// Sends the letter in a new environment. Only threads outside the BEAM may call this. The message is lost if the
+    /// process has ended.
     fn post(self) {
         let _ = OwnedEnv::new().send_and_clear(&self.to, self.message);
     }

@@ -12,6 +12,15 @@
 //! The end runs on Tokio as well, because the monitor fires on a scheduler: the router stops sending
 //! calls, running calls are dropped, links are released, and files and sockets close, each step within
 //! 30 seconds. Links stay in the table and wait for the next provider of the id.
+//!
+//! ```text
+//! provider_start ─► end of the predecessor ─► open ─► monitor the owner ─► the table, with its links ─► serves
+//!                                              │            │                     │
+//!                                           an error     the owner ended       an error     each undoes the start
+//! ```
+//!
+//! A provider ends with its process, with the last reference to it, or when another one of its id starts. Its running
+//! calls are dropped, whichever it is.
 
 mod elixir;
 mod question;
@@ -81,8 +90,8 @@ impl HostState {
         let _ = self.router.end_provider(id, capability).await;
     }
 
-    /// Ends a provider of the same id, so that its socket and files are free. Its process may have
-    /// ended a moment ago.
+    /// Ends a provider of the same id, so that its socket and files are free. Its process may have ended a moment ago.
+    /// Waits until it has closed them, within the bounds of the router.
     async fn end_predecessor(&self, id: &Id) {
         self.providers.lock().remove(id);
         let _ = self.router.delete_provider(id).await;
@@ -117,7 +126,7 @@ fn provider_key(reference: &str, id: &str) -> String {
 /// The two names of a provider. Links may use either.
 struct Names {
     id: Id,
-    /// `V…`, from [`provider_key`].
+    /// `V…`, from `provider_key`.
     key: Id,
 }
 
@@ -228,7 +237,11 @@ fn provider_serve<'a>(
     answer(env, to, start(state, names, to.0, async { Ok(opened) })).encode(env)
 }
 
-/// Opens a provider in place of its predecessor, and gives it the links of its id.
+/// Opens a provider in place of its predecessor, and gives it the links of its id. Answers with the provider and with
+/// the reasons of the links that it refuses.
+///
+/// An error after the opening drops the [`Provider`], which ends it like any other: it leaves the table and closes
+/// what it has opened.
 async fn start(
     host: Arc<HostState>,
     Names { id, key }: Names,

@@ -12,6 +12,16 @@
 //! At most one answer comes: [`Reply::send`] consumes the promise. A process that stopped waiting gets a
 //! message that it must ignore, so each request has a reference of its own. The reference is made by
 //! Elixir (`make_ref/0`), which lets the BEAM skip older messages while it waits.
+//!
+//! # Who answers
+//!
+//! | what happens | the process gets | from |
+//! |---|---|---|
+//! | the work ends | its result | the task |
+//! | the task is aborted, or panics | `dropped` | the drop of the [`Reply`] |
+//! | that drop is on a scheduler | `dropped` | another task: a scheduler may not send here |
+//! | the process has ended | – | nobody: the message is lost |
+//! | the VM ends | – | nobody |
 
 use std::future::Future;
 
@@ -62,7 +72,10 @@ impl Reply {
 }
 
 impl Address {
-    /// Builds the message and sends it. Only threads outside of the BEAM's schedulers may call this.
+    /// Builds the message and sends it. Only threads outside of the BEAM's schedulers may call this: rustler panics on
+    /// others.
+    ///
+    /// The message is built in the environment that the reference is in, and handed over without a copy.
     fn send<T: Encoder>(self, result: Result<T, Error>) {
         let Self {
             pid,

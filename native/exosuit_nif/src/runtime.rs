@@ -7,6 +7,15 @@
 //! It has a thread for each core, beside the schedulers of the BEAM, and up to 512 blocking threads that
 //! exist while files, directories or databases are used. Guests that use up their slice on a scheduler
 //! continue here, so a busy host has twice as many threads as cores that compete.
+//!
+//! | what panics | the effect |
+//! |---|---|
+//! | a task | it ends; its [`Reply`](crate::reply::Reply) answers `dropped` |
+//! | a NIF | rustler catches it, and raises in the calling process |
+//! | a destructor or a monitor | rustler catches it |
+//! | work on a blocking thread | whoever waits for it gets an error of the join |
+//!
+//! The runtime is never shut down: that would block until its tasks end, and the VM may end at any time.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -17,7 +26,8 @@ use tokio::runtime::{Builder, Runtime};
 /// The runtime, once [`start`] has run. It is never shut down.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
-/// Starts the runtime, unless it runs already. Every other function here needs it.
+/// Starts the runtime, unless it runs already. Every other function here needs it. Called by `engine_start`, so the
+/// application does it before any host. Fails with `internal` if the system gives no threads.
 pub(crate) fn start() -> Result<(), Error> {
     if RUNTIME.get().is_some() {
         return Ok(());
@@ -44,11 +54,11 @@ pub(crate) fn runtime() -> &'static Runtime {
         .expect("the application exosuit has been started")
 }
 
-/// A value that is dropped on Tokio, and not on the thread that drops its holder. Reading it costs
-/// nothing extra.
+/// A value that is dropped on Tokio, and not on the thread that drops its holder. Reading it costs nothing extra.
 ///
-/// The BEAM collects resources as garbage on a scheduler. Values that unmap code, close files or
-/// stop tasks when they are dropped take longer than a scheduler may be blocked.
+/// The BEAM collects resources as garbage on a scheduler. Values that unmap code, close files or stop tasks when they
+/// are dropped take longer than a scheduler may be blocked. The drop comes a moment after that of the holder: who
+/// needs it done, such as the start of a provider on the same port, must wait for it in another way.
 pub(crate) struct Reaped<T: Send + 'static>(Option<T>);
 
 impl<T: Send> Reaped<T> {

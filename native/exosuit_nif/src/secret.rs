@@ -108,6 +108,7 @@ fn secret_public_key<'a>(env: Env<'a>, seed: ResourceArc<SecretHandle>, kind: &s
     }
 }
 
+/// The public key, or the reason why there is none, which never has the seed in it.
 fn public_key(seed: &Secret, kind: &str) -> Result<String, String> {
     let kind = kind.parse::<KeyKind>().map_err(|error| error.to_string())?;
     let pair = KeyPair::from_seed(seed.expose()).map_err(|error| error.to_string())?;

@@ -2,6 +2,15 @@
 //!
 //! Every NIF uses them, on any scheduler. A term belongs to the environment in which it was made, and
 //! must not outlive it, so nothing here keeps one.
+//!
+//! | Rust | term |
+//! |---|---|
+//! | `Ok(value)`, `Err(error)` | `{:ok, value}`, `{:error, {code, detail}}` |
+//! | [`Code`] | an atom of a fixed set |
+//! | a text of this library | an atom ([`text_atom`]) |
+//! | a text from outside | a binary |
+//! | [`Bytes`], by [`Payload`] | a binary |
+//! | fields with names of this library | a map with atoms as keys ([`map`]) |
 
 use bytes::Bytes;
 use exosuit_core::{Code, Contract, Error, Id, InvalidName, LinkName};

@@ -12,6 +12,18 @@
 //! A component is linked once ([`prepared`]); a call needs an instance, with a store and its data ([`state`]). What
 //! ends a call in each of these ways is said in their files. In common is this: the future of a call owns its
 //! instance, and dropping the future drops the instance.
+//!
+//! # Which way a call takes
+//!
+//! | payload | operation | way | instance |
+//! |---|---|---|---|
+//! | a request of HTTP | any | [`incoming::handle`] | warm or fresh; it goes with the body of the response |
+//! | bytes | `wasi:cli/run` | [`command::run`] | fresh |
+//! | values | a function with resources | `call_with_resources` | pinned, or warm or fresh if none is needed |
+//! | bytes or values | any other function | `ComponentGuest::call` | warm or fresh |
+//!
+//! An instance goes back to its pool only if the guest returned, or was not called at all ([`Error::is_an_answer`]).
+//! Everything else drops it together with the slot of its call.
 
 mod body;
 mod bridge;
@@ -59,6 +71,10 @@ pub(crate) use self::prepared::PreparedComponent;
 pub(super) use self::unanswered::linked;
 
 impl PreparedComponent {
+    /// Calls the component. `pool` and `pins` are weak: a running call must not keep the instances of an actor that
+    /// ended.
+    ///
+    /// An operation that the component does not export is refused before an instance is taken.
     pub(super) async fn call(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
@@ -106,6 +122,10 @@ impl PreparedComponent {
 
     /// Calls a function with resources: in the instance where they live, in one that is pinned for its caller if it
     /// gives some, else in any.
+    ///
+    /// In a pinned instance the call first waits for its turn, and no instance is taken from the pool meanwhile. If
+    /// the pin has ended by then, the call fails with the reason, and its guest is not called. If the guest does
+    /// not return, the pin ends as well.
     async fn call_with_resources(
         &self,
         call: ResourceCall<'_>,
@@ -146,6 +166,7 @@ impl PreparedComponent {
         answer
     }
 
+    /// Makes an instance and drops it: whether it can be made at all.
     pub(super) async fn instantiate(
         &self,
         actor: &Arc<ActorShared>,

@@ -37,8 +37,8 @@ pub(super) fn add_to_linker<T: Send + 'static>(
     Ok(())
 }
 
-/// Fills a range of the guest's memory. The range is checked for each piece: memory may grow between two of them,
-/// and never shrinks.
+/// Fills a range of the guest's memory. The range is checked for each piece: memory may grow between two of them, and
+/// never shrinks. `start` and a piece cannot overflow together: both come from 32 bits.
 async fn random_get<T: Send>(
     mut caller: Caller<'_, T>,
     pointer: u32,

@@ -9,6 +9,15 @@
 //!
 //! The program sees its grants and nothing of the call but its input. It cannot call actors or capabilities:
 //! preview 1 has no imports for them.
+//!
+//! | it ends by | the caller gets |
+//! |---|---|
+//! | a return from `_start`, or `exit(0)` | its standard output, also if it is empty |
+//! | `exit` with another status | `guest`: the program exited with that status |
+//! | a trap | `trap`, with the function |
+//! | a limit of memory, tables or stack | `limit` |
+//! | more output than the message limit | what it makes of a closed output |
+//! | the deadline | `deadline` |
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,7 +69,8 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> Result<ProgramLinker, Error> 
     Ok(linker)
 }
 
-/// A linked program. It has no warm instances: a program runs once, from a fresh memory.
+/// A linked program. It has no warm instances: a program runs once, from a fresh memory, whatever the actor's
+/// `Instances` say.
 pub(crate) struct PreparedProgram {
     instance: InstancePre<ProgramState>,
     /// Imports that nothing here answers. Calling one fails.
@@ -68,7 +78,8 @@ pub(crate) struct PreparedProgram {
 }
 
 impl PreparedProgram {
-    /// Links a module that exports `_start`.
+    /// Links a module that exports `_start`. Functions that WASI does not have become stubs. An import of another
+    /// kind, or a function of WASI with another type, is an error.
     pub(super) fn new(linker: &ProgramLinker, module: &wasmtime::Module) -> Result<Self, Error> {
         let (instance, unanswered) = stubs::linked(linker, module).map_err(|error| {
             Error::Module(format!(

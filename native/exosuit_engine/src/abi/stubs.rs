@@ -13,8 +13,11 @@ use crate::explain::{MAX_NAME, cut};
 /// The most of them that a module may have: each makes the linking of the others a little longer.
 const MAX_UNANSWERED: usize = 1_000;
 
-/// Links a module. Also returns the imports that became stubs. wasmtime names one missing import at a time, so
-/// linking is tried again after each stub.
+/// Links a module. Also returns the imports that became stubs. wasmtime names one missing import at a time, so linking
+/// is tried again after each stub.
+///
+/// The linker is copied: stubs are for this module alone. The error of the last try is that of the module: a missing
+/// import that is no function, or more than [`MAX_UNANSWERED`] missing ones.
 pub(super) fn linked<T: 'static>(
     linker: &Linker<T>,
     module: &Module,
@@ -44,7 +47,7 @@ fn unknown_function(error: &wasmtime::Error) -> Option<(&UnknownImportError, Fun
     }
 }
 
-/// Defines the function as one that fails, and gives its name for people.
+/// Defines the function as one that fails, and gives its name for people: `` `env::abort` ``.
 fn stub<T: 'static>(
     linker: &mut Linker<T>,
     unknown: &UnknownImportError,

@@ -91,11 +91,14 @@ impl PreparedModule {
         })
     }
 
+    /// The names of the imports that became stubs.
     pub(super) fn unanswered(&self) -> &[String] {
         &self.unanswered
     }
 
     /// Serves a call. The instance goes back to the pool if the guest returned, also with an error of its own.
+    ///
+    /// If the guest did not return, it is dropped here together with its slot.
     pub(super) async fn call(
         &self,
         actor: &Arc<ActorShared>,
@@ -115,6 +118,8 @@ impl PreparedModule {
         answer
     }
 
+    /// Makes an instance and runs its start functions, as a call would, and drops it. Its call is an empty one, since
+    /// start functions may read it.
     pub(super) async fn instantiate(
         &self,
         actor: &Arc<ActorShared>,
@@ -201,12 +206,14 @@ fn function(
     }
 }
 
+/// The index of an export, by which instances find it without comparing names.
 fn index(module: &wasmtime::Module, name: &str) -> Result<ModuleExport, Error> {
     module
         .get_export_index(name)
         .ok_or_else(|| missing("item", name))
 }
 
+/// The error for a module without an export that the ABI needs.
 fn missing(kind: &str, name: &str) -> Error {
     Error::Module(format!(
         "the module exports no {kind} {name:?}: expected a module of the wasmbus ABI"

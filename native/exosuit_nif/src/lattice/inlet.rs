@@ -3,6 +3,18 @@
 //! An [`Inlet`] sends the next item only when the process asks for it (`lattice_next`). The mailbox
 //! of a process has no bound; items that arrive in the meantime wait in the bounded queue of their
 //! [`InletSource`], which reports what it had to drop.
+//!
+//! ```text
+//! process ── lattice_next ──► wanted ──► the task waits for an item ──► message ──► process
+//!    ▲                                                                                │
+//!    └────────────────────────── when it has handled it ──────────────────────────────┘
+//! ```
+//!
+//! | it ends | how the process learns of it |
+//! |---|---|
+//! | with its process, or the last reference | – |
+//! | by `lattice_unsubscribe` | it asked for it |
+//! | with its source, when the connection is closed | not at all: no item comes any more |
 
 use std::sync::Arc;
 
@@ -45,7 +57,7 @@ pub(super) enum InletSource {
     Changes(Watcher),
 }
 
-/// One item.
+/// One item. Encoded in the environment of its message, so it is Rust until then.
 enum InletItem {
     Message(Message),
     Change(Change),
@@ -88,7 +100,8 @@ impl Label {
 }
 
 impl Inlet {
-    /// Sends the first item as soon as there is one, and each further one on request.
+    /// Sends the first item as soon as there is one, and each further one on request. An inlet for a process that has
+    /// ended already is made and aborted.
     pub(super) fn open(pid: LocalPid, label: Label, source: InletSource) -> ResourceArc<Self> {
         let wanted = Arc::new(Notify::new());
         wanted.notify_one();

@@ -3,6 +3,15 @@
 //! Called when a host joins a lattice. Each function starts a task on Tokio that ends with its
 //! source, so leaving the lattice needs no call here. Sources are broadcast channels, which drop old
 //! values instead of waiting for a slow reader: reporting an event must not slow a connection.
+//!
+//! | event of a connection | its notice |
+//! |---|---|
+//! | connected, disconnected | `lattice_connected`, `lattice_disconnected` |
+//! | a try failed | `lattice_unreachable`, with the error |
+//! | messages were dropped, as this host read too slowly | `lattice_slow_consumer` |
+//! | the server reports an error: a missing permission, too many connections | `lattice_refused`, with the error |
+//! | the server is about to stop | `lattice_lame_duck` |
+//! | closed | none |
 
 use std::sync::Arc;
 

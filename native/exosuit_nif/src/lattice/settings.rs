@@ -3,6 +3,17 @@
 //! `Exosuit.Config.Nats` has checked each setting by itself. What concerns several of them is checked
 //! here, once for the options of Elixir, the environment and the command line. Credentials and addresses
 //! with passwords arrive as handles, and their text never leaves Rust.
+//!
+//! | credentials | settings |
+//! |---|---|
+//! | none | none of them |
+//! | a file with a JWT and a seed | `credentials` |
+//! | a JWT with its seed | `jwt`, `seed` |
+//! | a seed alone | `seed` |
+//! | user and password | `user`, `password` |
+//! | a token | `token` |
+//!
+//! Any other combination is `invalid_input`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +35,11 @@ pub(super) struct ConnectionSettings {
     /// The path of a file with a JWT and a seed. Read again at each reconnect, so that a new file
     /// replaces an expired token.
     credentials: Option<String>,
+    /// A user with a password.
     user: Option<String>,
+    /// Only together with `user`.
     password: Option<ResourceArc<SecretHandle>>,
+    /// A word that the server knows.
     token: Option<ResourceArc<SecretHandle>>,
     /// Whether a connection without TLS is refused.
     tls: bool,
@@ -37,7 +51,9 @@ pub(super) struct ConnectionSettings {
     tls_key: Option<String>,
     /// This and the following times are in milliseconds.
     ping_interval: u64,
+    /// How long one try may take.
     connect_timeout: u64,
+    /// The longest pause between two tries.
     reconnect_delay: u64,
 }
 

@@ -7,6 +7,16 @@
 //! Every request answers by message, within the timeouts of `exosuit_lattice`, and at once if the
 //! connection is lost. A write whose answer was lost may have happened: the next read shows it, as its
 //! revision is another one.
+//!
+//! # A change, step by step
+//!
+//! 1. `lattice_get` answers with value and revision.
+//! 2. Elixir computes the new value.
+//! 3. `lattice_update` writes it, if the revision is still that one, and answers with the new revision.
+//! 4. If it answers with `nil`, another host was faster: back to step 1.
+//!
+//! A key that never existed has the revision 0, so that two hosts that create it at a time do not overwrite each
+//! other. Watching (`lattice_watch`) is for reading: a change may have been overwritten when it arrives.
 
 use bytes::Bytes;
 use exosuit_lattice::{Bucket, Digest, SharedState, Stored};

@@ -3,6 +3,12 @@
 //!
 //! An open hash table by atom, which only grows. A name remembers its slot, so that its atom is found
 //! without a search.
+//!
+//! Nothing is ever removed: a slot is set once ([`OnceLock`]), so readers need no lock, and a search ends at the first
+//! empty slot. Atoms are never freed either, so an entry stays right. Two threads that add names at a time cannot take
+//! one slot: `set` succeeds once.
+//!
+//! A page is allocated when its first slot is taken: a VM with few names has a few pages, of 1 024 in all.
 
 use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
@@ -19,6 +25,7 @@ const SLOTS: usize = 2 * MAX_NAMES;
 /// Slots are allocated when the first one of their page is taken.
 const PAGE: usize = 1 << 8;
 
+/// The slots that are allocated together.
 type Page = [OnceLock<(Atom, WitName)>; PAGE];
 
 static PAGES: [OnceLock<Box<Page>>; SLOTS / PAGE] = [const { OnceLock::new() }; SLOTS / PAGE];
@@ -44,6 +51,7 @@ pub(super) fn name(atom: Atom) -> Option<&'static WitName> {
         .map(|(_atom, name)| name)
 }
 
+/// The entry of a slot; `None` if it, or its page, is empty.
 fn entry(slot: usize) -> Option<&'static (Atom, WitName)> {
     PAGES[slot / PAGE].get()?[slot % PAGE].get()
 }

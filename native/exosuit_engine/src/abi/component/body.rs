@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-/// Makes a body `Sync`, as the bodies of `exosuit_core` are. A guest's body is not, and only one thread at
-/// a time ever polls it.
+/// Makes a body `Sync`, as the bodies of `exosuit_core` are. A guest's body is not, and only one thread at a time ever
+/// polls it. A poll has the body mutably, so it needs no lock; only the two questions below take it.
 struct SyncBody<B>(Mutex<B>);
 
 impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for SyncBody<B> {
@@ -49,6 +49,8 @@ pub(super) fn from_guest(body: WasiBody) -> Body {
 }
 
 /// A body that a guest reads. With `pause`, the body ends with an error if it brings nothing for that long.
+///
+/// Deadlines become the timeout of `wasi:http`, and all other failures an internal error with their text.
 pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
     let to_error = |error: Error| match error.code {
         Code::Deadline => HttpError::ConnectionReadTimeout,

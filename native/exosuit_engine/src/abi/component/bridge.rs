@@ -4,6 +4,16 @@
 //! the guest's function cannot: no link, a deadline, an answer of another type. A function that gives a `result` with a
 //! string as its error gets the text there, and the guest can handle it. Any other function has no value for a failure,
 //! so its guest traps.
+//!
+//! # The way of a call
+//!
+//! ```text
+//! guest ─► Val ─► lift ─► Value ─► router ─► provider or actor
+//! guest ◄─ Val ◄─ lower ◄ Value ◄───────────── answer, checked against the type
+//! ```
+//!
+//! Arguments need no check: wasmtime has made them by the type. Resources that the guest lends are lent for as long as
+//! the call runs (`loans`), and come back when it ends, also if it is dropped.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,7 +30,7 @@ use super::value::{Misfit, lift, lower};
 use crate::Error;
 use crate::slice::leave_scheduler;
 
-/// A function that others answer.
+/// A function that others answer. One for each function of each such import, made when the component is linked.
 pub(super) struct Bridge {
     /// The package of the interface, by which links are found.
     pub(super) contract: Contract,
@@ -31,6 +41,9 @@ pub(super) struct Bridge {
 
 impl Bridge {
     /// Calls the function for a guest.
+    ///
+    /// The arguments are converted before the future begins, as they are borrowed from wasmtime. If the answer is of
+    /// a wrong type, the resources that it brought in are dropped in the instance before the guest goes on.
     pub(super) fn call<'a>(
         self: Arc<Self>,
         mut store: StoreContextMut<'a, ComponentState>,
@@ -62,7 +75,8 @@ impl Bridge {
         }
     }
 
-    /// Calls the function through the router, and waits for its answer.
+    /// Calls the function through the router, and waits for its answer. Arguments that take long to become terms of
+    /// Elixir leave the scheduler first.
     pub(super) async fn ask(
         &self,
         caller: &Caller,

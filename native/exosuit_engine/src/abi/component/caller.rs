@@ -2,6 +2,9 @@
 //!
 //! Every call of a guest, whatever interface it imports, leaves through here and goes to the router, which decides
 //! whether it is allowed. The nested context has the deadline of the call that the guest serves, and one level more.
+//!
+//! One caller belongs to one instance. Requests of HTTP get a copy of it, as they outlive the host function that
+//! started them.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -21,8 +24,10 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Calls an operation of a contract. Components have no way to name a link, so it is the link of the
-    /// default name.
+    /// Calls an operation of a contract. Components have no way to name a link, so it is the link of the default name.
+    ///
+    /// Nothing happens until the answer is polled. The router refuses a call that is nested too deeply, so that two
+    /// actors that call each other end.
     pub(super) fn call(&self, contract: &str, operation: String, payload: Payload) -> Answer {
         self.actor.call_out(Invocation {
             origin: Origin::Actor(self.actor.id.clone()),
@@ -39,7 +44,8 @@ impl Caller {
         })
     }
 
-    /// Calls a WIT function and waits for its result.
+    /// Calls a WIT function and waits for its result. An answer that is not a value is an error, as of any other
+    /// failure.
     pub(super) async fn ask(
         &self,
         contract: &str,

@@ -24,7 +24,7 @@ use crate::sandbox::{self, Sandbox};
 /// The interface that such a program exports.
 const RUN: &str = "wasi:cli/run";
 
-/// Whether the operation is that of a program.
+/// Whether the operation is that of a program, in any version: `wasi:cli/run#run`, `wasi:cli/run@0.2.6#run`.
 pub(in crate::abi) fn is_run(operation: &str) -> bool {
     operation
         .strip_prefix(RUN)
@@ -32,6 +32,9 @@ pub(in crate::abi) fn is_run(operation: &str) -> bool {
 }
 
 /// Runs the program to its end and returns its output.
+///
+/// The permit is held until then, as for every instance at work. Output that was written before a failure is lost with
+/// it: an error has no place for it.
 pub(super) async fn run(
     instance: &InstancePre<ComponentState>,
     function: &Function,
@@ -59,7 +62,8 @@ pub(super) async fn run(
     }
 }
 
-/// The sandbox of a program, and the pipe that collects its output, bounded by the message limit.
+/// The sandbox of a program, and the pipe that collects its output, bounded by the message limit. Output is the
+/// answer, so it does not go to the log. Opens the granted directories, which leaves the scheduler.
 pub(in crate::abi) async fn streams(
     actor: &Arc<ActorShared>,
     input: Bytes,

@@ -1,4 +1,23 @@
 //! The functions that a component exports, found by name and called with values or with bytes.
+//!
+//! # Names of operations
+//!
+//! | export | operations |
+//! |---|---|
+//! | `f`, outside of interfaces | `f` |
+//! | `f` of `ns:pkg/iface@1.2.0` | `ns:pkg/iface@1.2.0#f`, and `ns:pkg/iface#f` if no other version is exported |
+//! | `f` of `ns:pkg/iface` | `ns:pkg/iface#f` |
+//!
+//! # Two ways to call
+//!
+//! | | [`call_with_values`] | [`call_with_bytes`] |
+//! |---|---|---|
+//! | takes | a list of arguments | one binary |
+//! | for | any function whose types can pass | one of at most one string or list of bytes |
+//! | gives | a value | bytes |
+//! | a `result` that is an error | a value, as any other | the error `guest`, with the text |
+//!
+//! A function whose types cannot pass is found, and a call of it says which type that is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +45,7 @@ const MAX_OPERATIONS: usize = 16 << 20;
 
 /// A function that a component exports.
 pub(super) struct Function {
+    /// Finds the function in an instance without comparing names.
     index: ComponentExportIndex,
     /// Its types, or which of them cannot pass.
     signature: Result<Signature, String>,
@@ -42,7 +62,7 @@ impl Function {
         function.ok_or_else(|| wasmtime::format_err!("an export that was there is gone"))
     }
 
-    /// Whether it takes or gives resources.
+    /// Whether it takes or gives resources. `false` if its types cannot pass: the call fails later, with the reason.
     pub(super) fn has_resources(&self) -> bool {
         let signature = self.signature.as_ref();
         signature.is_ok_and(|signature| signature.has_resources)
@@ -63,8 +83,10 @@ struct Types<'a> {
     left: usize,
 }
 
-/// The functions that a component exports, by operation: `ns:pkg/iface@version#function`, the same
-/// without its version where that is not ambiguous, or the bare name of one outside of interfaces.
+/// The functions that a component exports, by operation: `ns:pkg/iface@version#function`, the same without its version
+/// where that is not ambiguous, or the bare name of one outside of interfaces.
+///
+/// Found by hash, once for each call. `None` stands for a short name that several versions share.
 #[derive(Default)]
 pub(super) struct Functions {
     by_operation: HashMap<String, Option<Arc<Function>>>,
@@ -100,6 +122,8 @@ impl Functions {
         functions
     }
 
+    /// Adds one function under its names. Functions beyond the bound on names cannot be called, and the component
+    /// works otherwise.
     fn add(
         &mut self,
         component: &Component,
@@ -151,6 +175,7 @@ impl Functions {
         }
     }
 
+    /// The error `unknown_operation`, which names the first sixteen operations in the order of their names.
     fn unknown(&self, operation: &str) -> Error {
         let mut names: Vec<&str> = self.by_operation.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -173,6 +198,9 @@ impl Functions {
 
 /// Calls it with values. What takes and gives strings and lists of bytes alone is called without `Val`, which takes
 /// forty bytes for each byte of a list.
+///
+/// Arguments that do not fit are `invalid_input`, and say where: `acme:shop/orders#place: order.lines[3].price:
+/// expected …`. The guest is not called then.
 pub(super) async fn call_with_values(
     store: &mut Store<ComponentState>,
     instance: Instance,
@@ -207,6 +235,7 @@ pub(super) async fn off_scheduler(value: Value) -> Value {
     value
 }
 
+/// The error for arguments that do not fit, with the operation before the path.
 pub(super) fn input(operation: &str, misfit: &Misfit) -> Error {
     Error::Input(format!("{}: {misfit}", cut(operation, MAX_NAME)))
 }
@@ -235,6 +264,7 @@ pub(super) async fn call_with_bytes(
     }
 }
 
+/// The bytes of a value that [`plain`] gave: nothing at all is an empty binary.
 fn into_bytes(value: Value) -> Bytes {
     match value {
         Value::Binary(bytes) => bytes,

@@ -22,6 +22,9 @@ pub(crate) struct ComponentGuest {
 
 impl ComponentGuest {
     /// Makes a fresh instance for a call.
+    ///
+    /// Opens granted directories first, and takes the store only then. The start functions of its core modules run
+    /// here, within the slices and the deadline of the call.
     pub(super) async fn new(
         instance: &InstancePre<ComponentState>,
         actor: &Arc<ActorShared>,

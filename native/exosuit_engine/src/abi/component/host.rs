@@ -27,6 +27,8 @@ impl ComponentState {
     }
 
     /// Sends a line to the logging capability. The guest gets no answer; the router reports a refusal.
+    ///
+    /// `operation` is that of the version which the guest imports, and `level` one of the six of `wasi:logging`.
     async fn log(&mut self, operation: &str, level: &'static str, context: String, text: String) {
         let arguments = vec![
             Value::case(level),

@@ -4,6 +4,16 @@
 //!
 //! The first three are the same for all components, and defined once per engine. The last are defined for each
 //! component, by its types: the host knows such an interface from the component alone. [`Bridge`] has the calls.
+//!
+//! | imports | defined | answered by |
+//! |---|---|---|
+//! | WASI 0.2 | once per engine | wasmtime, in the [`sandbox`](crate::sandbox) of the instance |
+//! | `wasi:random` | once per engine | `crate::random` |
+//! | `wasi:http/outgoing-handler` | once per engine | a call through the router ([`outgoing`](super::outgoing)) |
+//! | `wasi:keyvalue`, `wasi:logging` | once per engine | a call through the router |
+//! | `wasi:config` | once per engine | the settings of the actor |
+//! | interfaces of other packages | for each component | a call through the router ([`Bridge`]) |
+//! | what is left | for each component | a stub that fails |
 
 use std::sync::Arc;
 
@@ -75,7 +85,8 @@ fn random(linker: &mut ComponentLinker) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Defines a function as a call through the router.
+/// Defines a function as a call through the router. Functions of strings and bytes alone get the quicker way of
+/// [`plain`].
 pub(super) fn define(
     instance: &mut LinkerInstance<ComponentState>,
     function: &str,

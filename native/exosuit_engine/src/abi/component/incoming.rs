@@ -21,7 +21,7 @@
 //!
 //! | what happens | then |
 //! |---|---|
-//! | the guest returns without a response | the caller gets an error; the guest goes back to the pool |
+//! | the guest returns without a response | an error; a guest that keeps its `response-outparam` is dropped |
 //! | the guest sets an error code as its response | the caller gets it as an error; a running guest is dropped |
 //! | the guest traps before it has set a response | the caller gets the trap |
 //! | the guest traps later | the body ends with the error; the head is out already |
@@ -61,13 +61,32 @@ use crate::Error;
 use crate::actor_shared::{ActorShared, ReportLosses};
 use crate::explain::{MAX_TEXT, cut};
 
-/// The response as the guest sets it, or the error code that it sets in its place.
+/// The response as the guest sets it, or the error code that it sets in its place. Body and head are apart: the guest
+/// may not have written any of the body yet.
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
 /// Answers a request.
 ///
-/// Fails if the guest fails before it sets a response, or returns without one. Later failures end the
-/// body with an error.
+/// Fails if the guest fails before it sets a response, or returns without one. Later failures end the body with an
+/// error.
+///
+/// Until it returns, everything that it started is a part of its own future: dropping it drops the guest, and the
+/// lease with it. Then the guest moves into the body of the response ([`Streaming`]), together with `end`, which tells
+/// the watchdog when the call is over.
+///
+/// # What may happen first
+///
+/// Guest and channel are polled together in one `poll_fn`:
+///
+/// | the guest | the channel | then |
+/// |---|---|---|
+/// | waits | is empty | pending: one of the two wakes this task |
+/// | waits | has the head | the response is out, and the guest runs on in the body |
+/// | returned | has the head | the response is out, and the guest serves again once its body is emptied |
+/// | waits or returned | is closed | the guest gave the response up: an error of the guest |
+/// | returned | is empty | the guest is dropped, which closes the channel: the same error |
+///
+/// A trap is an error at once, whatever the channel has: the guest is dropped, and its body would have no end.
 pub(super) async fn handle(
     prepared: &Arc<PreparedComponent>,
     actor: &Arc<ActorShared>,
@@ -155,8 +174,11 @@ fn refused(code: &ErrorCode) -> Error {
     Error::Guest(format!("the guest answered with {}", cut(&code, MAX_TEXT)))
 }
 
-/// The run of the guest, bounded by the deadline of the call and by the withdrawal of its lease, when the
-/// actor stops. It holds the lease until it ends, so that the call counts as running until then.
+/// The run of the guest, bounded by the deadline of the call and by the withdrawal of its lease, when the actor stops.
+/// It holds the lease until it ends, so that the call counts as running until then.
+///
+/// Boxed, because it moves from the caller to the body while it runs. `bounded` is inside and not around: who polls
+/// the run changes, and each of them must be bound. A guest that nobody polls is ended by the watchdog instead.
 fn run(
     actor: Arc<ActorShared>,
     context: Context,
@@ -185,6 +207,9 @@ struct OwnedCall {
 
 impl OwnedCall {
     /// Runs the guest until it returns. Returns the guest if it may serve again.
+    ///
+    /// The guest gets the sender of `head` as its `response-outparam`. One that it neither sets nor drops stays in its
+    /// table of resources until the guest is dropped: so a return alone does not close the channel.
     async fn serve(
         self,
         request: http::Request<Body>,

@@ -23,6 +23,7 @@ use wasmtime::component::Resource;
 use self::answer::{Page, Refusal, bytes, each, entry, good, number, optional, page, pair, truth};
 use super::state::ComponentState;
 
+/// The contract of the link, for both drafts.
 const CONTRACT: &str = "wasi:keyvalue";
 
 /// The longest name of a bucket: it is kept for as long as the guest has it open.
@@ -113,10 +114,12 @@ fn refused(error: Error) -> Refusal {
     }
 }
 
+/// Keys, as a list of texts.
 fn names(keys: Vec<String>) -> Value {
     Value::List(keys.into_iter().map(Value::binary).collect())
 }
 
+/// Entries, as a list of tuples.
 fn pairs(entries: Vec<(String, Vec<u8>)>) -> Value {
     let pair = |(key, value): (String, Vec<u8>)| {
         Value::Tuple(vec![Value::binary(key), Value::binary(value)])
@@ -317,7 +320,8 @@ impl second::atomics::Host for ComponentState {
 type Seen = (Resource<Cas>, Option<Vec<u8>>);
 
 impl ComponentState {
-    /// Reads a value, and makes the handle that remembers it.
+    /// Reads a value, and makes the handle that remembers its hash. Between the two nothing is locked: `swap` finds
+    /// out whether the value has changed since.
     async fn see(&mut self, bucket: &Resource<Bucket>, key: String) -> Answer<Seen> {
         let value = match self.value(bucket, key.clone()).await? {
             Ok(value) => value,
@@ -353,7 +357,7 @@ impl second::atomics::HostCas for ComponentState {
     }
 }
 
-/// A handle for this value.
+/// A handle for this value. `None` is a key that has none: `swap` then sets the value only if there is still none.
 fn cas_of(bucket: String, key: String, value: Option<&[u8]>) -> Cas {
     Cas {
         bucket,

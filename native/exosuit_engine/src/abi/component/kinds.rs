@@ -26,11 +26,14 @@ pub(super) enum Home {
     Elsewhere(u32),
 }
 
-/// All types of resources of a component that may pass.
+/// All types of resources of a component that may pass. A list, since there are few; read while the component is
+/// prepared, and not during calls.
 #[derive(Default)]
 pub(super) struct Kinds(Vec<(ResourceType, Arc<Kind>)>);
 
 impl Kinds {
+    /// The kind of a type of wasmtime's. `None` for types of WASI, which do not leave the host, and for those beyond
+    /// the bound.
     pub(super) fn find(&self, ty: ResourceType) -> Option<&Arc<Kind>> {
         let found = self.0.iter().find(|(known, _kind)| *known == ty);
         found.map(|(_ty, kind)| kind)
@@ -69,6 +72,7 @@ impl Kinds {
         }
     }
 
+    /// Adds a type under its name without a version. `None` if it is known, or if there are too many.
     fn add(
         &mut self,
         interface: Option<&str>,

@@ -4,6 +4,16 @@
 //! wasmtime calls [`WasiHttpHooks::send_request`] when the guest calls `outgoing-handler`; the guest then waits for a
 //! future response. Dropping the instance drops the request. Refusals become the error codes of `wasi:http`, which a
 //! guest can match: a missing link or a host that the link does not allow is `HTTP-request-denied`.
+//!
+//! | the router or the provider says | the guest gets |
+//! |---|---|
+//! | `denied`, `missing_link`, `missing_claim`, `expired_claims` | `HTTP-request-denied` |
+//! | `deadline` | `connection-timeout` |
+//! | `unavailable` | `connection-refused` |
+//! | `overloaded` | `connection-limit-reached` |
+//! | anything else | `internal-error`, with the text |
+//! | nothing within the timeouts of the guest's own | `connection-timeout` |
+//! | the body of the response pauses for too long | `connection-read-timeout`, from the body |
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,6 +31,7 @@ const OPERATION: &str = "wasi:http/outgoing-handler@0.2.0#handle";
 /// Work that wasmtime does beside the response: none here, since the client does it.
 type BackgroundWork = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// The type that wasmtime wants of [`WasiHttpHooks::send_request`].
 type Sending =
     Box<dyn Future<Output = Result<(http::Response<WasiBody>, BackgroundWork), Error>> + Send>;
 
@@ -49,6 +60,9 @@ impl WasiHttpHooks for Caller {
 }
 
 /// Sends the request through the router, and waits for the head of its response.
+///
+/// The body of the request is still being written by the guest: the client behind the router polls it. Dropping the
+/// answer, at a timeout or with the instance, drops the request.
 async fn send(
     caller: &Caller,
     request: http::Request<WasiBody>,

@@ -1,5 +1,14 @@
 //! Functions of strings and lists of bytes alone, called with one copy of the bytes each way. [`import`] has those
 //! that the guest calls.
+//!
+//! `Val` takes forty bytes for each byte of a list, and a step for each of them: a megabyte would cost 40, and more
+//! than a slice. wasmtime copies a `Vec<u8>` in one piece, if the Rust type of the function is known. So the few
+//! shapes that are common are written out here as Rust types:
+//!
+//! - parameters: none; `string`; `list<u8>`; `string, string`; `string, list<u8>`,
+//! - results: none, `string`, `list<u8>`, or a `result` of one of these with a string as its error.
+//!
+//! Every other function goes the way of `value`, with the same outcome.
 
 pub(super) mod import;
 
@@ -12,7 +21,7 @@ use super::state::ComponentState;
 use super::types::{Signature, WitType};
 use crate::Error;
 
-/// The arguments of such a function.
+/// The arguments of such a function, by the types of its parameters.
 pub(super) enum Arguments {
     None,
     Text(String),
@@ -21,7 +30,7 @@ pub(super) enum Arguments {
     TextAndBytes(String, Bytes),
 }
 
-/// The result of such a function.
+/// The type of a parameter or of a result.
 #[derive(Clone, Copy)]
 enum Plain {
     Text,
@@ -29,6 +38,7 @@ enum Plain {
 }
 
 impl Plain {
+    /// The type as one of the two, if it is one.
     fn of(ty: &WitType) -> Option<Self> {
         match ty {
             WitType::String => Some(Self::Text),
@@ -39,7 +49,8 @@ impl Plain {
 }
 
 impl Arguments {
-    /// The arguments, if the function is of such types, and they are such values; otherwise, the values.
+    /// The arguments, if the function is of such types, and they are such values; otherwise, the values. Those go the
+    /// general way then, which converts them or says what is wrong.
     pub(super) fn of(signature: &Signature, values: Vec<Value>) -> Result<Self, Vec<Value>> {
         if Shape::of(signature).is_none() || values.len() != signature.parameters.len() {
             return Err(values);
@@ -77,6 +88,7 @@ impl Arguments {
         }
     }
 
+    /// The arguments for each list of parameter types that is known here. Texts were checked to be UTF-8 before.
     fn plain(signature: &Signature, values: Vec<Value>) -> Result<Self, Vec<Value>> {
         use Plain::{Bytes as B, Text as T};
         let types = signature.parameters.iter().map(|(_name, ty)| Plain::of(ty));
@@ -96,7 +108,8 @@ impl Arguments {
         }
     }
 
-    /// Calls the function, which is of the types that the arguments were made for.
+    /// Calls the function, which is of the types that the arguments were made for. wasmtime checks the types once
+    /// more.
     pub(super) async fn call(
         self,
         store: &mut Store<ComponentState>,
@@ -132,6 +145,7 @@ enum Shape {
 }
 
 impl Shape {
+    /// The shape of a function's result; `None` if it gives anything else.
     fn of(signature: &Signature) -> Option<Self> {
         match &signature.result {
             None => Some(Self::Nothing),
@@ -149,6 +163,8 @@ impl Shape {
         }
     }
 
+    /// Picks the Rust type of the result. Together with the five of the parameters these are thirty functions, which
+    /// the compiler makes from one.
     async fn call<P>(
         self,
         store: &mut Store<ComponentState>,
@@ -175,6 +191,7 @@ impl Shape {
     }
 }
 
+/// Calls a function by Rust types. The look-up compares types, not names.
 async fn typed<P, R>(
     store: &mut Store<ComponentState>,
     function: Func,

@@ -17,7 +17,7 @@ use super::unanswered::{self, Linked};
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
-/// A linked component. An instance of it takes microseconds.
+/// A linked component. An instance of it takes microseconds. Actors, running calls and streamed bodies share it.
 pub(crate) struct PreparedComponent {
     /// The component with all of its imports resolved.
     pub(super) linked: Linked,
@@ -58,8 +58,11 @@ impl PreparedComponent {
         &self.linked.unanswered
     }
 
-    /// Gets an instance for a call, a warm one if one rests, and the slot where it is left afterwards. Waits
-    /// until the actor may have one more instance.
+    /// Gets an instance for a call, a warm one if one rests, and the slot where it is left afterwards. Waits until the
+    /// actor may have one more instance.
+    ///
+    /// The error is `overloaded` if no permit came before the deadline, or if the pool has no slot; otherwise that of
+    /// the instantiation. The permit goes back with the slot, also if there is an error.
     pub(super) async fn guest(
         &self,
         actor: &Arc<ActorShared>,

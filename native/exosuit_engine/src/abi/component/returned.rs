@@ -6,9 +6,11 @@
 use super::super::guest::{Guest, PoolSlot};
 use super::guest::ComponentGuest;
 
-/// A guest that has answered HTTP, and its slot in the pool.
+/// A guest that has answered HTTP, and its slot in the pool. Dropped, the instance is gone, and the slot is free.
 pub(super) struct Returned {
+    /// Its store still holds the frames that nobody has read.
     pub(super) guest: ComponentGuest,
+    /// Where it goes. Its permit counts until then.
     pub(super) slot: PoolSlot,
 }
 

@@ -8,6 +8,22 @@
 //! one slice at most, so the watchdog never waits for long. A lock of threads and not of Tokio: `poll` cannot await.
 //! The waker of the reader is kept with the run, because the watchdog must wake it: the reader may be waiting for the
 //! guest that has just been dropped.
+//!
+//! # Who ends it
+//!
+//! ```text
+//!             poll: ready
+//! Runs ─────────────────────► Ended(None)        the guest has returned or failed
+//!   │   end(): the watchdog
+//!   ├───────────────────────► Ended(Some(why)) ─► Ended(None)    the reader gets the error once
+//!   │   finish(): whole body read
+//!   ├───────────────────────► Ended(None)        the run goes on in a task of its own
+//!   │   drop
+//!   └───────────────────────► Ended(None)        the guest is dropped
+//! ```
+//!
+//! Whoever takes the run out of the lock has it alone, so exactly one of these happens. The task of `finish` needs no
+//! watchdog: Tokio polls the run there, and the run has its own bound inside.
 
 use std::future::Future;
 use std::mem;
@@ -23,12 +39,14 @@ use tokio::task::AbortHandle;
 use super::returned::Returned;
 use crate::actor_shared::ActorShared;
 
-/// The run of a guest. Its output is the guest, if that may serve again.
+/// The run of a guest. Its output is the guest, if that may serve again. It must not be polled after it was ready, so
+/// `poll` replaces it.
 pub(super) type Run = Pin<Box<dyn Future<Output = Result<Option<Returned>, Error>> + Send>>;
 
 /// A running guest, shared by the reader of its body and the watchdog. Dropped, it drops the guest.
 pub(super) struct Sending {
     guest: Arc<Mutex<SendingGuest>>,
+    /// The watchdog. Aborted with the body; if it has ended, that has no effect.
     watch: AbortHandle,
     /// Kept, because the body may be dropped on a thread outside of Tokio.
     runtime: Handle,
@@ -43,8 +61,8 @@ enum SendingGuest {
 }
 
 impl Sending {
-    /// Takes over a running guest. `bound` ends at the deadline of the call, or when the actor is
-    /// stopped, and says which of the two.
+    /// Takes over a running guest. `bound` ends at the deadline of the call, or when the actor is stopped, and says
+    /// which of the two. Needs a Tokio context.
     pub(super) fn new(run: Run, bound: impl Future<Output = Error> + Send + 'static) -> Self {
         let guest = Arc::new(Mutex::new(SendingGuest::Runs(run, None)));
         let watched = Arc::clone(&guest);
@@ -58,6 +76,9 @@ impl Sending {
     }
 
     /// Polls the guest once. Ready when the guest has returned, or was ended.
+    ///
+    /// The waker is stored after the poll and under the same lock, so the watchdog, which takes the lock as well,
+    /// finds it. After an error was given out, further polls say that the guest has returned.
     pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Result<Option<Returned>, Error>> {
         let mut guest = self.guest.lock();
         let ended = match &mut *guest {

@@ -26,6 +26,9 @@ use crate::{Error, explain};
 const MAX_FIELDS: usize = 64 << 10;
 
 /// A number that no other instance has, nor a process of the BEAM: the last four bits of their numbers are not 0.
+///
+/// It names the instance as the owner of the resources that its calls get (`Context::caller`), as the number of a
+/// process does for calls from Elixir.
 pub(super) fn instance_number() -> NonZeroU64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let number = LAST.fetch_add(1, Relaxed).wrapping_add(1);
@@ -33,6 +36,14 @@ pub(super) fn instance_number() -> NonZeroU64 {
 }
 
 /// The data of one instance. Only the call's context in `caller` changes from one call to the next.
+///
+/// | field | lives as long as | bounded by |
+/// |---|---|---|
+/// | `table` | the instance | [`MAX_RESOURCES`] entries, headers by [`MAX_FIELDS`] |
+/// | `held` | the instance | [`MAX_RESOURCES`] handles |
+/// | `limiter` | the instance; the reached limit: the call | `Limits` |
+/// | `wasi`, `http` | the instance | the grants |
+/// | `caller.context` | the call | its deadline |
 pub(crate) struct ComponentState {
     pub(super) caller: Caller,
     pub(super) limiter: Limiter,
@@ -43,6 +54,7 @@ pub(crate) struct ComponentState {
     /// Made when the guest first uses it: most guests import more of WASI than they call, and making it
     /// costs as much as a call. With directories it may fail, and is therefore made before the guest runs.
     wasi: Option<Box<Sandbox<WasiCtx>>>,
+    /// The bound on headers, for wasmtime.
     http: WasiHttpCtx,
 }
 

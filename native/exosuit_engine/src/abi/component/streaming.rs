@@ -6,6 +6,18 @@
 //!
 //! Backpressure comes for free: a reader that does not poll does not run the guest, and a guest that writes more than
 //! a chunk ahead waits in its host call. So a slow client costs one instance and a chunk of memory.
+//!
+//! # States
+//!
+//! | guest | `sent` | a poll of the body |
+//! |---|---|---|
+//! | runs | empty | polls the guest first, then takes a frame of what it has written |
+//! | has just returned | its last frames, a bounded number | takes the oldest of them |
+//! | returned, its body left open | what it had written | takes that first; with the guest dropped, the body ends |
+//! | has failed | – | the error, once |
+//!
+//! The guest is polled first even if a frame is there: perhaps it was the guest that woke this task, and it would not
+//! do so again.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -21,7 +33,7 @@ use super::returned::Returned;
 use super::sending::Sending;
 use crate::actor_shared::ActorShared;
 
-/// The guest behind a response.
+/// The guest behind a response, at the moment when the response is set.
 pub(super) enum ResponseGuest {
     /// It still runs, polled by the reader.
     Runs(Sending),
@@ -38,6 +50,7 @@ pub(super) struct Streaming {
     /// The bytes still missing of the announced length. Without an announced length: 0 once the end of the
     /// body was read.
     left: Option<u64>,
+    /// For the log line of a guest that fails after its whole body was read.
     actor: Arc<ActorShared>,
 }
 
@@ -93,6 +106,7 @@ impl Streaming {
     }
 }
 
+/// The reader polls here: each poll runs the guest for a slice, and gives a frame if there is one.
 impl HttpBody for Streaming {
     type Data = Bytes;
     type Error = Error;

@@ -14,6 +14,18 @@
 //!
 //! A component that imports a version of WASI that this host does not have is linked too. Only what it calls of it
 //! fails.
+//!
+//! # The steps of [`linked`]
+//!
+//! 1. Refuse a component of too many imports.
+//! 2. For each interface that is left to links: define its types of resources and its functions ([`Bridge`]), or stubs
+//!    for those whose types cannot pass.
+//! 3. Try to link. If wasmtime names an import that it does not know, or knows with another type, put stubs in its
+//!    place, and try again.
+//!
+//! Each round of step 3 stubs one import, and none is stubbed twice, so it ends.
+//!
+//! [`Bridge`]: super::bridge::Bridge
 
 use std::sync::Arc;
 
@@ -64,7 +76,8 @@ pub(in crate::abi) struct Linked {
     pub(in crate::abi) unanswered: Vec<String>,
 }
 
-/// Links the component.
+/// Links the component. Blocks, for milliseconds with hundreds of imports. The error says what has no stub: an import
+/// of a module, of a component or of a value.
 pub(in crate::abi) fn linked(
     base: &Linker<ComponentState>,
     component: &Component,
@@ -265,7 +278,7 @@ impl Linking<'_> {
     }
 }
 
-/// The functions of an interface, with their types.
+/// The functions of an interface, with their types. Collected, because the linker is borrowed while they are defined.
 fn functions(
     engine: &wasmtime::Engine,
     interface: &ComponentInstance,
@@ -279,6 +292,7 @@ fn functions(
     functions.collect()
 }
 
+/// Defines types of resources of which no value ever exists, so that functions with these types can be stubbed.
 fn define_resources(
     instance: &mut LinkerInstance<'_, ComponentState>,
     resources: &[(String, ResourceType)],

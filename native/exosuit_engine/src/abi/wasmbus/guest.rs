@@ -1,4 +1,11 @@
 //! An instance of a wasmbus module, and its calls.
+//!
+//! ```text
+//! fresh: instantiate, _initialize, _start, start, wapc_init ─► call ─► rest ─► with(next call) ─► call ─► …
+//! ```
+//!
+//! Start functions run once for each instance, not for each call. A guest that keeps state in its memory finds it
+//! again only if the actor has warm instances, and a call gets one that it has served before.
 
 use bytes::Bytes;
 use wasmtime::{Store, TypedFunc};

@@ -1,8 +1,18 @@
 //! The functions that a wasmbus guest can call: the nine of `wasmbus` or `wapc`, and WASI preview 1.
 //!
-//! A range outside of the guest's memory, a text that is not UTF-8 and a message beyond the limit are traps: they
-//! are mistakes of the guest's language runtime, and the ABI has no way to report them. A call that is refused or
-//! fails is not: `__host_call` returns -1, and the guest may read why.
+//! | function | it |
+//! |---|---|
+//! | `__guest_request(operation, payload)` | writes operation and payload of the call to these addresses |
+//! | `__guest_response(pointer, length)` | takes the response |
+//! | `__guest_error(pointer, length)` | takes an error |
+//! | `__host_call(binding, namespace, operation, payload)`, each with its length | calls out; 1 or -1 |
+//! | `__host_response_len()`, `__host_response(pointer)` | give the answer of the last host call, once |
+//! | `__host_error_len()`, `__host_error(pointer)` | give the error of the last host call, once |
+//! | `__console_log(pointer, length)` | writes a line to the log |
+//!
+//! A range outside of the guest's memory, a text that is not UTF-8 and a message beyond the limit are traps: they are
+//! mistakes of the guest's language runtime, and the ABI has no way to report them. A call that is refused or fails is
+//! not: `__host_call` returns -1, and the guest may read why.
 //!
 //! Only `__host_call` waits. The fiber of the guest waits with it; the thread that polls the call does not.
 
@@ -45,6 +55,7 @@ fn link(linker: &mut WasmbusLinker) -> wasmtime::Result<()> {
         .try_for_each(|module| link_as(linker, module))
 }
 
+/// Defines the nine functions under one of the names.
 fn link_as(linker: &mut WasmbusLinker, module: &str) -> wasmtime::Result<()> {
     linker
         .func_wrap(module, "__guest_request", guest_request)?
@@ -119,11 +130,14 @@ fn guest_error(
     Ok(())
 }
 
-/// Pointer and length of binding, namespace, operation and payload.
+/// Pointer and length of binding, namespace, operation and payload. The binding is the name of the link; the namespace
+/// is its contract, or the key or alias of an actor.
 type HostCall = (u32, u32, u32, u32, u32, u32, u32, u32);
 
-/// `__host_call`: calls another actor or a capability. The guest's fiber waits for the answer; no thread
-/// does.
+/// `__host_call`: calls another actor or a capability. The guest's fiber waits for the answer; no thread does.
+///
+/// Answer and error of the call before are forgotten first. An answer that is not bytes, as from a provider of WIT
+/// interfaces, is an error.
 async fn host_call(mut caller: Caller<'_, WasmbusState>, call: HostCall) -> wasmtime::Result<i32> {
     let invocation = outgoing(&mut caller, call)?;
     let WasmbusState { actor, call, .. } = caller.data_mut();
@@ -182,7 +196,7 @@ fn host_response(mut caller: Caller<'_, WasmbusState>, pointer: u32) -> wasmtime
     Ok(())
 }
 
-/// A length for the guest.
+/// A length for the guest. An answer of the host beyond 32 bits is a trap.
 fn length(bytes: usize) -> wasmtime::Result<u32> {
     Ok(u32::try_from(bytes)?)
 }

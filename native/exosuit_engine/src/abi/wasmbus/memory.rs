@@ -25,6 +25,8 @@ const MAX_NAME: u32 = 1_024;
 
 impl Range {
     /// The range, if all of it is in the memory. An empty range may begin at its end, but not behind it.
+    ///
+    /// Pointer and length are added in `usize`, and the sum is checked: `u32::MAX` and 1 must not become 0.
     fn find<'a>(&self, memory: &'a mut [u8], length: usize) -> Result<&'a mut [u8], Error> {
         let size = memory.len();
         let start = self.pointer as usize;

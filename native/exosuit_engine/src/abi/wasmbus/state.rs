@@ -21,8 +21,10 @@ use crate::{Error, explain};
 
 /// The data of one instance. `call` is replaced for each call.
 pub(crate) struct WasmbusState {
+    /// Its limits, its log, and the way for its calls.
     pub(super) actor: Arc<ActorShared>,
     pub(super) call: Call,
+    /// The index of the exported memory, to look it up without its name.
     pub(super) memory: ModuleExport,
     pub(super) limiter: Limiter,
     /// Made when the guest first uses it: most guests import more of WASI than they call, and making it
@@ -47,6 +49,7 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// The call as the guest will see it. A payload that is not bytes is refused: wasmbus modules know nothing else.
     pub(super) fn new(invocation: Invocation) -> Result<Self, Error> {
         let payload = invocation.payload.into_bytes()?;
         Ok(Self::of(invocation.operation, payload, invocation.context))
@@ -73,7 +76,8 @@ impl Call {
         ))
     }
 
-    /// The result of the call, once the guest has returned `code`.
+    /// The result of the call, once the guest has returned `code`. The order is that of the table in
+    /// [`wasmbus`](super): an error that the guest set, an error of the host that it left unread, the code.
     fn conclude(self, code: u32) -> Result<Bytes, Error> {
         if let Some(text) = self.error {
             return Err(Error::Guest(text));

@@ -1,5 +1,9 @@
 //! Imports that take and give strings and lists of bytes alone: as calls through the router, with one copy of the
 //! bytes each way.
+//!
+//! It defines the import with the Rust types of its function, so that wasmtime copies strings and bytes in one piece.
+//! An answer of another shape than that is converted by the type in the general way, which also says what is wrong
+//! with it.
 
 use std::sync::Arc;
 
@@ -45,6 +49,7 @@ struct Import<'a, 'i> {
 }
 
 impl Import<'_, '_> {
+    /// Picks the Rust type of the result.
     fn take<P: Parameters>(self, shape: Shape) -> wasmtime::Result<()> {
         match shape {
             Shape::Nothing => self.give::<P, ()>(),
@@ -56,6 +61,7 @@ impl Import<'_, '_> {
         }
     }
 
+    /// Defines the function, with both Rust types known.
     fn give<P: Parameters, R: Answer>(self) -> wasmtime::Result<()> {
         let bridge = Arc::clone(self.bridge);
         self.instance
