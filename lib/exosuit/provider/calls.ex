@@ -98,7 +98,7 @@ defmodule Exosuit.Provider.Calls do
   def handle_info({:exosuit_drop, {_, question} = call, key, type, resource, left}, state) do
     link = find(state.links, key) || former(key)
     run = &Call.run_drop(question, state.module, type, resource, &1)
-    {:noreply, start(state, call, link, "[resource-drop]" <> type, left, run)}
+    {:noreply, start(state, call, link, "[resource-drop]#{type}", left, run)}
   end
 
   def handle_info({:exosuit_cancel, number}, state) do
