@@ -115,7 +115,7 @@ impl PreparedComponent {
     ) -> Result<Reply, Error> {
         let ResourceCall { actor, context, .. } = call;
         let mut turn = match (pin_of(&values, actor), pins.upgrade()) {
-            (Some(pin), _) => pin.turn().await,
+            (Some(pin), _) => pin.turn(context.within).await?,
             (None, Some(pins)) if call.function.signature()?.gives_own => {
                 pins.turn_for_caller(actor, context).await?
             }
@@ -128,6 +128,7 @@ impl PreparedComponent {
                 return answer;
             }
         };
+        let context = turn.context(context);
         let mut guest = match turn.guest.take() {
             Some(guest) => guest.with(context).await,
             None if turn.is_new() => {

@@ -37,13 +37,14 @@
 //! and ends it after 30 seconds.
 
 use std::future::ready;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Link,
-    Payload, Pending, Prepared, Reply, Value,
+    Answer, Capability, CapabilityCall, Code, Configuration, Context, Contract, Done, Error, Id,
+    Link, Payload, Pending, Prepared, Reply, Value,
 };
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
@@ -150,7 +151,9 @@ impl ElixirState {
         let (question, answer) = ask(Some(permit), maker);
         let id = self.id.clone();
         outbox::send(self.call_process, move |env| {
-            let deadline = invocation.context.deadline;
+            let Context {
+                deadline, within, ..
+            } = invocation.context;
             let left = deadline.saturating_duration_since(Instant::now());
             (
                 text_atom(env, "exosuit_invoke"),
@@ -159,6 +162,7 @@ impl ElixirState {
                 invocation.operation,
                 payload,
                 u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                within.map_or(0, NonZeroU64::get),
             )
                 .encode(env)
         });

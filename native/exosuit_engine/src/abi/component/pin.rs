@@ -6,6 +6,7 @@
 //!   limit, when a call in it traps or is given up, and with the actor.
 //! - [`PinTurn`]: the turn of a call.
 //! - [`GuestResource`]: what a handle refers to. When it is dropped, its destructor gets a turn on Tokio.
+//! - [`calls`]: the calls that have a turn now, and which of them each is part of.
 //!
 //! # The life of a pin
 //!
@@ -16,6 +17,8 @@
 //! 3. Further calls with these resources, and destructors, take turns, in the order in which they came.
 //! 4. The pin ends once, for the first reason that there is. Handles that still exist know the reason, and a call with
 //!    one fails with it.
+//!
+//! A call that is part of the one that has the turn is refused at once, because it would wait for itself.
 //!
 //! # Locks and threads
 //!
@@ -30,27 +33,34 @@
 //! other calls find slots. A caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much
 //! time as the call that made the pin had, and ends with the pin.
 
-use std::any::Any;
+mod calls;
+mod resource;
+mod turn;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use exosuit_core::{Context, Held, LogLevel};
+use exosuit_core::{Context, LogLevel};
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Mutex as Turns, Notify, OwnedMutexGuard};
+use tokio::sync::{Mutex as Turns, Notify};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep_until, timeout_at};
 use wasmtime::component::ResourceAny;
 
-use super::super::guest::{Guest, PoolSlot};
+use super::super::guest::PoolSlot;
 use super::guest::ComponentGuest;
 use super::held::MAX_RESOURCES;
 use super::kinds::Kind;
 use super::state::instance_number;
 use crate::Error;
 use crate::actor_shared::ActorShared;
+
+pub(super) use self::resource::GuestResource;
+pub(super) use self::turn::PinTurn;
 
 /// The pinned instances of one actor. When it is dropped, they end.
 pub(crate) struct Pins {
@@ -68,6 +78,8 @@ pub(crate) struct Pin {
     pins: Weak<Pins>,
     /// Empty while a call runs in it, and after its end.
     pinned: Arc<Turns<Option<Pinned>>>,
+    /// The call that had the turn last.
+    call: Mutex<Option<NonZeroU64>>,
     /// How many resources callers have.
     resources: AtomicUsize,
     /// Why it has ended. Set once.
@@ -89,6 +101,10 @@ struct Pinned {
     guest: ComponentGuest,
     slot: PoolSlot,
 }
+
+/// The error of a call that would wait for itself.
+const ENTERED: &str = "the instance of the resource is in the middle of a call that this call is part of: use the \
+     resource after that call has returned";
 
 // The reasons for its end, as callers read them.
 const BROKEN: &str = "a call of its instance trapped, reached a limit or was given up";
@@ -120,13 +136,13 @@ impl Pins {
         loop {
             let known = self.by_caller.lock().get(&caller).cloned();
             let Some(pin) = known else {
-                match self.pin(actor, caller, context.deadline)? {
+                match self.pin(actor, caller, context)? {
                     Some(turn) => return Ok(turn),
                     // Another call of the caller was faster.
                     None => continue,
                 }
             };
-            let turn = pin.turn().await;
+            let turn = pin.turn(context.within).await?;
             if turn.guest.is_some() {
                 return Ok(turn);
             }
@@ -141,7 +157,7 @@ impl Pins {
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
         caller: u64,
-        deadline: Instant,
+        context: Context,
     ) -> Result<Option<PinTurn>, Error> {
         let max = self.instances.load(SeqCst).min(actor.share.half());
         let now = Instant::now();
@@ -154,10 +170,11 @@ impl Pins {
             caller,
             pins: Arc::downgrade(self),
             pinned,
+            call: Mutex::default(),
             resources: AtomicUsize::new(0),
             ended: OnceLock::new(),
             over: Notify::new(),
-            patience: deadline.saturating_duration_since(now),
+            patience: context.deadline.saturating_duration_since(now),
             used: Mutex::new(now),
             idle: OnceLock::new(),
             runtime: Runtime::current(),
@@ -175,12 +192,7 @@ impl Pins {
         }
         by_caller.insert(caller, Arc::clone(&pin));
         drop(by_caller);
-        Ok(Some(PinTurn {
-            pin,
-            cell: Some(cell),
-            guest: None,
-            slot: None,
-        }))
+        Ok(Some(PinTurn::begin(pin, cell, context.within)))
     }
 }
 
@@ -193,18 +205,39 @@ impl Drop for Pins {
 }
 
 impl Pin {
-    /// Waits for the turn of a call. If the instance has ended, the turn is without a guest.
-    pub(super) async fn turn(self: &Arc<Self>) -> PinTurn {
-        let mut cell = Arc::clone(&self.pinned).lock_owned().await;
-        let (guest, slot) = match cell.take() {
-            Some(Pinned { guest, slot }) => (Some(guest), Some(slot)),
-            None => (None, None),
-        };
-        PinTurn {
-            pin: Arc::clone(self),
-            cell: Some(cell),
-            guest,
-            slot,
+    /// Waits for the turn of a call that is part of the call `within`. If the instance has ended, the turn is without
+    /// a guest. An error at once if the turn could only come after the end of the call itself.
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        within: Option<NonZeroU64>,
+    ) -> Result<PinTurn, Error> {
+        let call = *self.call.lock();
+        if call.is_some_and(|call| calls::is_part(within, call)) {
+            return Err(Error::Input(ENTERED.to_owned()));
+        }
+        Ok(self.wait(within).await)
+    }
+
+    async fn wait(self: &Arc<Self>, within: Option<NonZeroU64>) -> PinTurn {
+        let cell = Arc::clone(&self.pinned).lock_owned().await;
+        PinTurn::begin(Arc::clone(self), cell, within)
+    }
+
+    /// Its caller has one more resource in it.
+    fn count_resource(&self) {
+        self.resources.fetch_add(1, SeqCst);
+    }
+
+    /// Its caller has one less: it was destroyed, or given back.
+    fn forget_resource(&self) {
+        self.resources.fetch_sub(1, SeqCst);
+    }
+
+    /// Has a resource destroyed, on Tokio, when its instance has time.
+    fn destroy_later(self: &Arc<Self>, resource: ResourceAny, kind: &Kind) {
+        if self.ended().is_none() {
+            let destroying = Arc::clone(self).destroy(resource, kind.name.clone());
+            self.runtime.spawn(destroying);
         }
     }
 
@@ -248,7 +281,8 @@ impl Pin {
 
     /// Destroys a resource after its last handle was dropped.
     async fn destroy(self: Arc<Self>, resource: ResourceAny, name: Box<str>) {
-        let mut turn = self.turn().await;
+        // Nobody waits for it, so it is part of no other call.
+        let mut turn = self.wait(None).await;
         let over = self.over.notified();
         let guest = turn.guest.take().filter(|_guest| self.ended().is_none());
         let Some(guest) = guest else {
@@ -256,7 +290,7 @@ impl Pin {
             return;
         };
         let deadline = Instant::now() + self.patience;
-        let mut guest = guest.with(Context::until(deadline)).await;
+        let mut guest = guest.with(turn.context(Context::until(deadline))).await;
         let mut dropping = Box::pin(resource.resource_drop_async(&mut guest.store));
         let dropped = self.actor.engine.ticker().during(dropping.as_mut());
         // No call waits for it, so nothing else would stop a destructor with its actor.
@@ -274,7 +308,7 @@ impl Pin {
         let dropped = dropped.map(|dropped| dropped.map_err(|error| state.explain(&error)));
         let failure = match dropped {
             Ok(Ok(())) => {
-                self.resources.fetch_sub(1, SeqCst);
+                self.forget_resource();
                 turn.guest = Some(guest);
                 turn.finish();
                 return;
@@ -306,128 +340,6 @@ impl Pin {
             }
             // A call runs, or waits for its turn.
             *pin.used.lock() = Instant::now();
-        }
-    }
-}
-
-/// The turn of a call in a pinned instance. Dropped before it is finished, it ends the instance.
-pub(super) struct PinTurn {
-    pub(super) pin: Arc<Pin>,
-    /// The lock. `None` once the turn is over.
-    cell: Option<OwnedMutexGuard<Option<Pinned>>>,
-    /// The instance, out of its cell for the turn. `None` if the pin has ended, or has none yet.
-    pub(super) guest: Option<ComponentGuest>,
-    pub(super) slot: Option<PoolSlot>,
-}
-
-impl PinTurn {
-    /// Keeps the instance for the next call, if its caller has resources in it. One that was pinned for this call,
-    /// which then gave none, goes back to the pool.
-    pub(super) fn finish(mut self) {
-        let (Some(guest), Some(slot)) = (self.guest.take(), self.slot.take()) else {
-            return;
-        };
-        let pin = Arc::clone(&self.pin);
-        let is_first = pin.idle.get().is_none();
-        let has_resources = pin.resources.load(SeqCst) > 0;
-        if !has_resources {
-            pin.end(OVER);
-            self.cell = None;
-            if is_first {
-                slot.leave(Guest::Component(guest));
-            }
-            return;
-        }
-        *pin.used.lock() = Instant::now();
-        if is_first {
-            let idle = pin.actor.limits.resource_idle;
-            let watching = pin.runtime.spawn(Pin::watch(Arc::downgrade(&pin), idle));
-            let _ = pin.idle.set(watching.abort_handle());
-        }
-        if let Some(mut cell) = self.cell.take() {
-            *cell = Some(Pinned { guest, slot });
-        }
-        // Its end may have come while the call ran.
-        if pin.ended().is_some() {
-            pin.clear();
-        }
-    }
-
-    /// Whether the instance is yet to be made.
-    pub(super) fn is_new(&self) -> bool {
-        self.pin.idle.get().is_none() && self.pin.ended().is_none()
-    }
-
-    /// Leaves an instance that has ended before.
-    pub(super) fn leave_ended(mut self) {
-        self.cell = None;
-    }
-}
-
-/// A call that trapped, or whose future was dropped: the state of its instance is unknown.
-impl Drop for PinTurn {
-    fn drop(&mut self) {
-        if self.cell.is_some() {
-            self.pin.end(BROKEN);
-        }
-    }
-}
-
-/// A resource that lives in a pinned instance.
-pub(super) struct GuestResource {
-    pub(super) pin: Arc<Pin>,
-    pub(super) kind: Arc<Kind>,
-    pub(super) resource: ResourceAny,
-    /// Whether the guest has it back.
-    is_given: AtomicBool,
-}
-
-impl GuestResource {
-    pub(super) fn new(pin: &Arc<Pin>, kind: &Arc<Kind>, resource: ResourceAny) -> Self {
-        pin.resources.fetch_add(1, SeqCst);
-        Self {
-            pin: Arc::clone(pin),
-            kind: Arc::clone(kind),
-            resource,
-            is_given: AtomicBool::new(false),
-        }
-    }
-
-    /// The guest has it back: it needs no destructor of ours.
-    pub(super) fn give(&self) {
-        if !self.is_given.swap(true, SeqCst) {
-            self.pin.resources.fetch_sub(1, SeqCst);
-        }
-    }
-}
-
-impl Held for GuestResource {
-    fn kind(&self) -> Option<&str> {
-        Some(&self.kind.name)
-    }
-
-    fn is_of(&self, kind: &str) -> bool {
-        &*self.kind.name == kind
-    }
-
-    fn maker(&self) -> Option<&str> {
-        Some(self.pin.actor.id.as_str())
-    }
-
-    fn ended(&self) -> Option<String> {
-        self.pin.ended().map(str::to_owned)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Drop for GuestResource {
-    fn drop(&mut self) {
-        if !*self.is_given.get_mut() && self.pin.ended().is_none() {
-            let destroying = Arc::clone(&self.pin).destroy(self.resource, self.kind.name.clone());
-            self.pin.runtime.spawn(destroying);
         }
     }
 }
