@@ -41,10 +41,10 @@ mod value;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Invocation, Payload, Reply, Value};
+use exosuit_core::{Context, Invocation, Origin, Payload, Reply, Value};
 
 use self::function::{Function, call_with_bytes, call_with_values, input};
-use self::pin::{Pin, PinTurn};
+use self::pin::{Holder, Pin, PinTurn};
 use self::resources::{Rules, call_with_resources, pin_of};
 use self::value::lower_all;
 use super::guest::{Guest, Pool};
@@ -67,6 +67,7 @@ impl PreparedComponent {
         call: Invocation,
     ) -> Result<Reply, Error> {
         let Invocation {
+            origin,
             operation,
             payload,
             context,
@@ -89,6 +90,7 @@ impl PreparedComponent {
                     function,
                     operation: &operation,
                     actor,
+                    origin: &origin,
                     context,
                 };
                 self.call_with_resources(call, pool, pins, values).await
@@ -117,7 +119,8 @@ impl PreparedComponent {
         let mut turn = match (pin_of(&values, actor), pins.upgrade()) {
             (Some(pin), _) => pin.turn(context.within).await?,
             (None, Some(pins)) if call.function.signature()?.gives_own => {
-                pins.turn_for_caller(actor, context).await?
+                let holder = Holder::of(call.origin);
+                pins.turn_for_caller(actor, &holder, context).await?
             }
             _ => {
                 let (slot, mut guest) = self.guest(actor, pool, context).await?;
@@ -201,6 +204,7 @@ struct ResourceCall<'a> {
     function: &'a Function,
     operation: &'a str,
     actor: &'a Arc<ActorShared>,
+    origin: &'a Origin,
     context: Context,
 }
 

@@ -6,6 +6,7 @@
 //!   limit, when a call in it traps or is given up, and with the actor.
 //! - [`PinTurn`]: the turn of a call.
 //! - [`GuestResource`]: what a handle refers to. When it is dropped, its destructor gets a turn on Tokio.
+//! - [`Holder`]: those whose pins are counted together.
 //! - [`calls`]: the calls that have a turn now, and which of them each is part of.
 //!
 //! # The life of a pin
@@ -20,6 +21,9 @@
 //!
 //! A call that is part of the one that has the turn is refused at once, because it would wait for itself.
 //!
+//! An instance is not recycled after so many calls, as warm ones are (`calls` of `Instances`): that would end resources
+//! that their caller needs. One that goes to the pool of warm instances has served one call.
+//!
 //! # Locks and threads
 //!
 //! The lock of Tokio in `pinned` is the turn, and is held across awaits for as long as a call runs. The other locks
@@ -30,10 +34,13 @@
 //! # Bounds
 //!
 //! An actor has at most as many pins as `instances`, and at most half of its share of the engine's pool, so that
-//! other calls find slots. A caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much
-//! time as the call that made the pin had, and ends with the pin.
+//! other calls find slots. The instances of one actor have at most half of them, all actors together at most three
+//! quarters, and all processes of Elixir together too ([`holders`]), so that nobody keeps all from all others. A
+//! caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much time as the call that made the
+//! pin had, and ends with the pin.
 
 mod calls;
+mod holders;
 mod resource;
 mod turn;
 
@@ -59,6 +66,7 @@ use super::state::instance_number;
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
+pub(super) use self::holders::Holder;
 pub(super) use self::resource::GuestResource;
 pub(super) use self::turn::PinTurn;
 
@@ -74,6 +82,7 @@ pub(crate) struct Pins {
 pub(crate) struct Pin {
     pub(super) actor: Arc<ActorShared>,
     caller: u64,
+    holder: Holder,
     /// Weak, because pins end with the actor, even if handles to their resources remain.
     pins: Weak<Pins>,
     /// Empty while a call runs in it, and after its end.
@@ -130,13 +139,14 @@ impl Pins {
     pub(super) async fn turn_for_caller(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
+        holder: &Holder,
         context: Context,
     ) -> Result<PinTurn, Error> {
         let caller = context.caller.unwrap_or_else(instance_number).get();
         loop {
             let known = self.by_caller.lock().get(&caller).cloned();
             let Some(pin) = known else {
-                match self.pin(actor, caller, context)? {
+                match self.pin(actor, caller, holder, context)? {
                     Some(turn) => return Ok(turn),
                     // Another call of the caller was faster.
                     None => continue,
@@ -152,11 +162,12 @@ impl Pins {
     }
 
     /// Makes a pin for a caller, with its first turn. `None` if the caller has one by now; the error `overloaded` if
-    /// there are as many as may be.
+    /// there are as many as may be, or its holder has as many as it may.
     fn pin(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
         caller: u64,
+        holder: &Holder,
         context: Context,
     ) -> Result<Option<PinTurn>, Error> {
         let max = self.instances.load(SeqCst).min(actor.share.half());
@@ -168,6 +179,7 @@ impl Pins {
         let pin = Arc::new(Pin {
             actor: Arc::clone(actor),
             caller,
+            holder: holder.clone(),
             pins: Arc::downgrade(self),
             pinned,
             call: Mutex::default(),
@@ -183,13 +195,7 @@ impl Pins {
         if by_caller.contains_key(&caller) {
             return Ok(None);
         }
-        if by_caller.len() >= max {
-            let held = by_caller.len();
-            return Err(Error::Overloaded(format!(
-                "{held} instances of the actor hold resources for callers, as many as may: drop resources, or raise \
-                 its `instances` (and for many, `pool_slots` of the engine)"
-            )));
-        }
+        holder.check(by_caller.values().map(|pin| &pin.holder), max)?;
         by_caller.insert(caller, Arc::clone(&pin));
         drop(by_caller);
         Ok(Some(PinTurn::begin(pin, cell, context.within)))
