@@ -319,12 +319,12 @@ defmodule Exosuit.Native do
           String.t(),
           String.t(),
           term(),
-          Exosuit.Origin.t(),
+          Exosuit.Origin.from(),
           pos_integer(),
           atom(),
           reference()
         ) :: {:ok, term()} | {:pending, reference()} | failure()
-  def call(_host, _target, _operation, _payload, _origin, _timeout_ms, _execution, _reference),
+  def call(_host, _target, _operation, _payload, _from, _timeout_ms, _execution, _reference),
     do: not_loaded()
 
   @spec call_large(
@@ -332,11 +332,11 @@ defmodule Exosuit.Native do
           String.t(),
           String.t(),
           list(),
-          Exosuit.Origin.t(),
+          Exosuit.Origin.from(),
           non_neg_integer(),
           reference()
         ) :: {:pending, reference()} | failure()
-  def call_large(_host, _target, _operation, _arguments, _origin, _timeout_ms, _reference),
+  def call_large(_host, _target, _operation, _arguments, _from, _timeout_ms, _reference),
     do: not_loaded()
 
   @spec call_cancel(reference()) :: :ok

@@ -12,15 +12,27 @@ defmodule Exosuit.Origin do
   (`Task`, by its `$callers`) have the same origin. Other processes, such as a `GenServer` of the
   provider, call as the host: hand them `get/0` of the call, and pass that as `origin:`. Use
   `origin: :host` of `Exosuit.call/5` to call as the host instead.
+
+  With its origin, such a process and its tasks know the guest's call that they work for. If a call of theirs uses a
+  resource whose instance is in the middle of that call, it is refused at once (see `Exosuit.Resource`). Calls of
+  other processes wait for the instance until their deadline.
   """
 
   @type t ::
           :host | {:provider, id :: String.t(), contract :: String.t(), link_name :: String.t()}
 
+  @typedoc "An origin, and the number of the guest's call that the process works for; 0 for none."
+  @type from :: {t(), within :: non_neg_integer()}
+
   @doc "Sets the origin of the calls of this process."
   @spec put(t()) :: :ok
-  def put(origin) do
-    Process.put(__MODULE__, origin)
+  def put(origin), do: put_from({origin, elem(from(), 1)})
+
+  @doc false
+  # Sets the origin, and the guest's call that this process works for.
+  @spec put_from(from()) :: :ok
+  def put_from(from) do
+    Process.put(__MODULE__, from)
     :ok
   end
 
@@ -34,10 +46,15 @@ defmodule Exosuit.Origin do
       {:provider, "greeter", "embed:greeter", "default"}
   """
   @spec get() :: t()
-  def get, do: Process.get(__MODULE__) || of_callers(Process.get(:"$callers", []))
+  def get, do: elem(from(), 0)
 
-  # The origin of the nearest process in `$callers` that has one.
-  defp of_callers(callers), do: Enum.find_value(callers, :host, &noted/1)
+  @doc false
+  # Where the calls of this process come from.
+  @spec from() :: from()
+  def from, do: Process.get(__MODULE__) || of_callers(Process.get(:"$callers", []))
+
+  # Where the calls of the nearest process in `$callers` come from that has an origin.
+  defp of_callers(callers), do: Enum.find_value(callers, {:host, 0}, &noted/1)
 
   defp noted(pid) do
     with true <- node(pid) == node(),

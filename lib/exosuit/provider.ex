@@ -196,11 +196,19 @@ defmodule Exosuit.Provider do
   Called when a resource that the provider made has ended, because the guest dropped it or has ended. `type` is a
   text such as `"my:shop/carts/cart"`. Optional.
 
+  It is also called if no guest got the resource: the answer came after the deadline of the call, or did not fit the
+  type of the function. `type` is `nil` then, unless the function is a constructor, or was to return resources of one
+  type and the answer came in time. If no clause matches, only this call fails, with an `invocation_failed` event. A
+  provider that names its `:interface` gets such a state in the function of its only resource.
+
+  It is not called for a state that was never returned, because the function raised, its process was killed, or what
+  it returned is no value. So make what a state stands for last.
+
   Runs in a process of its own, for at most 30 seconds. No other process waits for it. It is not called for a
   resource that the guest gave back to the provider as an argument of type `own<T>`. If the link was deleted in the
   meantime, the link in the context has no values.
   """
-  @callback handle_drop(type :: String.t(), state :: term(), Context.t()) :: term()
+  @callback handle_drop(type :: String.t() | nil, state :: term(), Context.t()) :: term()
 
   @doc """
   Checks whether the provider can work. Returns `:ok`, or an error with the reason. Optional.

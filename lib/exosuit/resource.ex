@@ -20,6 +20,8 @@ defmodule Exosuit.Resource do
   - a call in it traps, reaches a limit, or is given up, for example at its deadline;
   - the actor is stopped, restarted or updated.
 
+  Calls do not count: the setting `calls` of warm instances has no effect while the caller has resources.
+
   A later call with the resource returns `{:error, %Exosuit.Error{reason: :invalid_input}}`, and the detail says why the
   resource has ended.
 
@@ -37,8 +39,24 @@ defmodule Exosuit.Resource do
   ## Limits
 
   An actor has at most as many pinned instances as its `:instances`, and at most half of its share of the engine's
-  pool. A call that needs a further one is refused as `:overloaded`. An instance keeps at most 4096 resources for its
-  caller.
+  pool. Of these, each may have one, and in all
+
+  - the instances of one calling actor at most half,
+  - the instances of all calling actors at most three quarters,
+  - all processes of Elixir at most three quarters.
+
+  A call that needs a further one is refused as `:overloaded`, and the detail says which limit it was.
+
+  An instance keeps at most 4096 resources for its caller, and holds at most 4096 resources of providers and other
+  actors.
+
+  ## Calls within calls
+
+  A call in a pinned instance may call a provider, and the provider may call actors. If it uses a resource of the
+  instance that is in the middle of that call, its call is refused at once as `:invalid_input`: it would wait for
+  itself. This holds in the process of the provider's call and its tasks, also if other actors and providers are in
+  between. In other processes, behind another host, and if two calls wait for each other's instances, the calls wait
+  until their deadline.
 
   ## Providers
 

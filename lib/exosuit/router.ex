@@ -224,8 +224,11 @@ defmodule Exosuit.Router do
 
   ## Messages
 
-  - `{:exosuit_invoke, {number, question}, key, operation, payload, milliseconds}` and, when the answer is not needed
-    any more, `{:exosuit_cancel, number}`
+  - `{:exosuit_invoke, {number, question}, key, operation, payload, milliseconds, within}` and, when the answer is not
+    needed any more, `{:exosuit_cancel, number}`. `within` is the guest's call that it is part of, see
+    `Exosuit.Origin`; 0 for none
+  - `{:exosuit_drop, {number, question}, key, type, state, milliseconds}` when a resource has ended; its type may be
+    `nil`
   - `{:exosuit_link, question, :put | :delete, key, values}`
 
   `key` is `{{actor, contract, name of the link}, interfaces}`, and `payload` a binary or a list of

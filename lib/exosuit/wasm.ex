@@ -107,19 +107,19 @@ defmodule Exosuit.Wasm do
           String.t(),
           String.t(),
           binary() | [Exosuit.Wit.value()],
-          Origin.t(),
+          Origin.from(),
           pos_integer(),
           execution()
         ) :: {:ok, Exosuit.Wit.value()} | {:error, Error.t()}
-  def call(router, target, operation, payload, origin, timeout, execution) do
+  def call(router, target, operation, payload, from, timeout, execution) do
     reference = make_ref()
 
     call = fn ->
-      Native.call(router, target, operation, payload, origin, timeout, execution, reference)
+      Native.call(router, target, operation, payload, from, timeout, execution, reference)
     end
 
     large = fn ->
-      Native.call_large(router, target, operation, payload, origin, timeout, reference)
+      Native.call_large(router, target, operation, payload, from, timeout, reference)
     end
 
     case Answer.checked(call) do

@@ -58,7 +58,8 @@ defmodule Exosuit.Host.ActorOptions do
     calls: [
       type: :number,
       default: %Warm{}.calls,
-      doc: "the number of calls after which an instance is dropped."
+      doc:
+        "the number of calls after which an instance is dropped, unless a caller has resources in it."
     ],
     idle: [
       type: :milliseconds,

@@ -41,13 +41,14 @@ defmodule Exosuit.Host.Calls do
   @spec call(line(), String.t(), String.t(), binary() | [Wit.value()], keyword()) ::
           {:ok, Wit.value()} | {:error, Error.t()}
   def call({router, timeout}, target, operation, payload, []) do
-    Wasm.call(router, target, operation, payload, Origin.get(), timeout, :auto)
+    Wasm.call(router, target, operation, payload, Origin.from(), timeout, :auto)
   end
 
   def call({router, timeout}, target, operation, payload, options) do
     [timeout: given, execution: execution, origin: origin] = Options.validate!(options, @schema)
-    origin = origin || Origin.get()
-    Wasm.call(router, target, operation, payload, origin, given || timeout, execution)
+    {usual, within} = Origin.from()
+    from = {origin || usual, within}
+    Wasm.call(router, target, operation, payload, from, given || timeout, execution)
   end
 
   @doc false

@@ -3,7 +3,7 @@ defmodule Exosuit.Model.Warm do
   The settings of warm instances, which keep their state between calls.
 
   - `pool`: the largest number of idle instances; more may run at once
-  - `calls`: the number of calls after which an instance is dropped
+  - `calls`: the number of calls after which an instance is dropped, unless a caller has resources in it
   - `idle`: the milliseconds without a call after which an instance is dropped
 
   Without these settings, each call gets a fresh instance. A warm one saves the start, and hands its memory to the next

@@ -38,7 +38,7 @@ defmodule Exosuit.Provider.Call do
   end
 
   @doc "Tells the provider that a resource has ended, if it wants to know."
-  @spec run_drop(reference(), module(), String.t(), term(), Context.t()) :: boolean()
+  @spec run_drop(reference(), module(), String.t() | nil, term(), Context.t()) :: boolean()
   def run_drop(question, module, type, state, context) do
     if function_exported?(module, :handle_drop, 3), do: module.handle_drop(type, state, context)
     Router.answer(question, :ok, "")

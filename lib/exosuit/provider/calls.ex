@@ -83,10 +83,13 @@ defmodule Exosuit.Provider.Calls do
   end
 
   @impl GenServer
-  def handle_info({:exosuit_invoke, {_, question} = call, key, operation, payload, left}, state) do
+  def handle_info(
+        {:exosuit_invoke, {_, question} = call, key, operation, payload, left, within},
+        state
+      ) do
     if link = find(state.links, key) do
       run = &Call.run(question, state.module, operation, payload, &1)
-      {:noreply, start(state, call, link, operation, left, run)}
+      {:noreply, start(state, {call, within}, link, operation, left, run)}
     else
       # The link was removed after the data plane had accepted the call.
       Router.answer(question, :missing_link, "the link to provider #{state.id} was removed")
@@ -98,7 +101,7 @@ defmodule Exosuit.Provider.Calls do
   def handle_info({:exosuit_drop, {_, question} = call, key, type, resource, left}, state) do
     link = find(state.links, key) || former(key)
     run = &Call.run_drop(question, state.module, type, resource, &1)
-    {:noreply, start(state, call, link, "[resource-drop]" <> type, left, run)}
+    {:noreply, start(state, {call, 0}, link, "[resource-drop]#{type}", left, run)}
   end
 
   def handle_info({:exosuit_cancel, number}, state) do
@@ -143,12 +146,13 @@ defmodule Exosuit.Provider.Calls do
 
   defp covers?(link, interfaces), do: Model.Link.overlap?(link, %{interfaces: interfaces})
 
-  defp start(state, {number, question}, link, operation, left, run) do
+  # `within` is the guest's call that it works for, as a number of the data plane.
+  defp start(state, {{number, question}, within}, link, operation, left, run) do
     context = context(state, link, left)
     # A function without arguments: the log of a task that crashes shows these.
     {:ok, pid} =
       Task.start_link(fn ->
-        Origin.put({:provider, context.provider, link.contract, link.name})
+        Origin.put_from({{:provider, context.provider, link.contract, link.name}, within})
         Failure.contain(fn -> run.(context) end)
       end)
 

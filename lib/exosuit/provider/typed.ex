@@ -89,7 +89,7 @@ defmodule Exosuit.Provider.Typed do
   @spec drop_handler(module()) :: Macro.t()
   def drop_handler(module) do
     drops =
-      for {type, function} <- Module.get_attribute(module, :exosuit_drops) || [],
+      for {type, function} <- module |> Module.get_attribute(:exosuit_drops) |> with_unknown(),
           Module.defines?(module, {function, 2}, :def),
           do: drop_clause(type, function)
 
@@ -101,6 +101,10 @@ defmodule Exosuit.Provider.Typed do
       end
     end
   end
+
+  # A resource whose type the host does not know is of the only one.
+  defp with_unknown([{_type, function} = only]), do: [only, {nil, function}]
+  defp with_unknown(types), do: types || []
 
   defp drop_clause(type, function) do
     quote do

@@ -30,6 +30,9 @@ pub struct Context {
     /// The process or the instance that calls, as a number that no other one has. It owns the resources that the
     /// call gives it.
     pub caller: Option<NonZeroU64>,
+    /// The innermost call that this one is part of and that runs in an instance which holds resources, as a number
+    /// that no other one has. `None` beyond the host.
+    pub within: Option<NonZeroU64>,
 }
 
 impl Context {
@@ -39,6 +42,7 @@ impl Context {
             deadline,
             depth: 0,
             caller: None,
+            within: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl Context {
             deadline: self.deadline,
             depth: self.depth.saturating_add(1),
             caller: None,
+            within: self.within,
         }
     }
 }

@@ -221,7 +221,8 @@ pub enum Instances {
         /// How many instances rest between calls at most. Each keeps its memory and its slot of the pool. More
         /// may run at once.
         pool: usize,
-        /// The number of calls after which an instance is thrown away.
+        /// The number of calls after which an instance is thrown away. One that holds resources of a caller stays
+        /// until these end.
         calls: u32,
         /// The time without a call after which an instance is thrown away.
         idle: Duration,

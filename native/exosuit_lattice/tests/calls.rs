@@ -48,6 +48,7 @@ async fn a_call_arrives_as_it_was_made() {
         deadline: Instant::now() + Duration::from_secs(5),
         depth: 3,
         caller: None,
+        within: None,
     };
     let deadline = call.context.deadline;
     let trace = Trace {

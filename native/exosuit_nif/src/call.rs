@@ -97,7 +97,7 @@ impl Call {
 /// - `:large`: the arguments are more than a scheduler may read. `call_large` takes them.
 ///
 /// `execution` is `:inline` (always poll here), `:async` (never), or another atom (decide by
-/// [`Pace`]). `origin` is the caller for the router: see `caller` below. `timeout_ms` counts from now, at most a day.
+/// [`Pace`]). `from` is the caller for the router: see [`CallFrom`]. `timeout_ms` counts from now, at most a day.
 ///
 /// `:inline` holds the scheduler even if the guest is known to be slow, for one slice. It is for measurements and for
 /// calls that must not wake a thread.
@@ -112,7 +112,7 @@ fn call<'a>(
     target: String,
     operation: String,
     payload: Term<'a>,
-    origin: Term<'a>,
+    from: Term<'a>,
     timeout_ms: u64,
     execution: Atom,
     reference: Reference<'a>,
@@ -122,15 +122,15 @@ fn call<'a>(
         Err(ReadError::Invalid(error)) => return failure(env, &error),
         Err(ReadError::Large) => return text_atom(env, "large"),
     };
-    let origin = match caller(origin) {
-        Ok(origin) => origin,
+    let from = match CallFrom::new(from) {
+        Ok(from) => from,
         Err(error) => return failure(env, &error),
     };
     let pace = Pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
     let may_be_inline = execution != atoms::r#async() && payload.is_light();
     let inline = asked_for || (may_be_inline && pace.inline());
-    let call = invocation(env, origin, target, operation, timeout_ms);
+    let call = invocation(env, from, target, operation, timeout_ms);
     let mut answer = payload.deliver(host.router(), call);
     let polled = if inline {
         let (polled, took) = poll(env, &mut answer);
@@ -159,7 +159,7 @@ fn call_large<'a>(
     target: String,
     operation: String,
     payload: Term<'a>,
-    origin: Term<'a>,
+    from: Term<'a>,
     timeout_ms: u64,
     reference: Reference<'a>,
 ) -> Term<'a> {
@@ -168,9 +168,9 @@ fn call_large<'a>(
         Err(ReadError::Invalid(error)) => return failure(env, &error),
         Err(ReadError::Large) => return text_atom(env, "large"),
     };
-    match caller(origin) {
-        Ok(origin) => {
-            let call = invocation(env, origin, target, operation, timeout_ms);
+    match CallFrom::new(from) {
+        Ok(from) => {
+            let call = invocation(env, from, target, operation, timeout_ms);
             pending(env, payload.deliver(host.router(), call), reference)
         }
         Err(error) => failure(env, &error),
@@ -249,10 +249,31 @@ fn caller(origin: Term<'_>) -> Result<Origin, Error> {
     })
 }
 
+/// Where a call comes from.
+struct CallFrom {
+    origin: Origin,
+    /// The call of a guest that the process works for, if that is one of [`Context::within`].
+    within: Option<NonZeroU64>,
+}
+
+impl CallFrom {
+    /// Decodes `{origin, within}`; `within` is 0 for none.
+    fn new(from: Term<'_>) -> Result<Self, Error> {
+        let expected = "expected a call to come from {origin, number}";
+        let (origin, within) = from
+            .decode::<(Term<'_>, u64)>()
+            .map_err(|_| Error::new(Code::InvalidInput, expected))?;
+        Ok(Self {
+            origin: caller(origin)?,
+            within: NonZeroU64::new(within),
+        })
+    }
+}
+
 /// A call without its payload. Its deadline counts from now.
 fn invocation(
     env: Env<'_>,
-    origin: Origin,
+    CallFrom { origin, within }: CallFrom,
     target: String,
     operation: String,
     timeout_ms: u64,
@@ -268,6 +289,7 @@ fn invocation(
         payload: Bytes::new().into(),
         context: Context {
             caller: process_number(env),
+            within,
             ..Context::until(deadline)
         },
     }

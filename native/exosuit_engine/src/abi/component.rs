@@ -53,10 +53,10 @@ mod value;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Invocation, Payload, Reply, Value};
+use exosuit_core::{Context, Invocation, Origin, Payload, Reply, Value};
 
 use self::function::{Function, call_with_bytes, call_with_values, input};
-use self::pin::{Pin, PinTurn};
+use self::pin::{Holder, Pin, PinTurn};
 use self::resources::{Rules, call_with_resources, pin_of};
 use self::value::lower_all;
 use super::guest::{Guest, Pool};
@@ -83,6 +83,7 @@ impl PreparedComponent {
         call: Invocation,
     ) -> Result<Reply, Error> {
         let Invocation {
+            origin,
             operation,
             payload,
             context,
@@ -105,6 +106,7 @@ impl PreparedComponent {
                     function,
                     operation: &operation,
                     actor,
+                    origin: &origin,
                     context,
                 };
                 self.call_with_resources(call, pool, pins, values).await
@@ -135,9 +137,10 @@ impl PreparedComponent {
     ) -> Result<Reply, Error> {
         let ResourceCall { actor, context, .. } = call;
         let mut turn = match (pin_of(&values, actor), pins.upgrade()) {
-            (Some(pin), _) => pin.turn().await,
+            (Some(pin), _) => pin.turn(context.within).await?,
             (None, Some(pins)) if call.function.signature()?.gives_own => {
-                pins.turn_for_caller(actor, context).await?
+                let holder = Holder::of(call.origin);
+                pins.turn_for_caller(actor, &holder, context).await?
             }
             _ => {
                 let (slot, mut guest) = self.guest(actor, pool, context).await?;
@@ -148,6 +151,7 @@ impl PreparedComponent {
                 return answer;
             }
         };
+        let context = turn.context(context);
         let mut guest = match turn.guest.take() {
             Some(guest) => guest.with(context).await,
             None if turn.is_new() => {
@@ -221,6 +225,7 @@ struct ResourceCall<'a> {
     function: &'a Function,
     operation: &'a str,
     actor: &'a Arc<ActorShared>,
+    origin: &'a Origin,
     context: Context,
 }
 

@@ -51,6 +51,8 @@ pub(crate) fn guest(name: &str) -> Result<Bytes> {
 /// Everything around an actor. It keeps alive what the actor holds weakly.
 pub(crate) struct World {
     pub(crate) engine: Engine,
+    /// The id of its actors.
+    pub(crate) id: &'static str,
     pub(crate) host: Arc<dyn Deliver>,
     pub(crate) log: Arc<Log>,
     pub(crate) gate: Arc<LogGate>,
@@ -88,6 +90,7 @@ impl World {
         let log = Arc::new(Log::default());
         Self {
             engine,
+            id: "tested",
             host: Arc::new(Host(host)),
             gate: Arc::new(LogGate::new(log.clone(), 1, 100)),
             log,
@@ -124,7 +127,7 @@ impl World {
 
     pub(crate) fn start(&self, module: &Module) -> Result<Actor, exosuit_engine::Error> {
         let options = ActorOptions {
-            id: id("tested"),
+            id: id(self.id),
             limits: self.limits,
             instances: self.instances,
             config: self.config.clone(),

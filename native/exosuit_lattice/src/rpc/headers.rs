@@ -132,6 +132,7 @@ pub(super) fn context(headers: Option<&HeaderMap>, usual: Duration, longest: Dur
         deadline: Instant::now() + timeout,
         depth: depth.unwrap_or_default(),
         caller: None,
+        within: None,
     }
 }
 

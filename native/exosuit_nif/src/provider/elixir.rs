@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | `exosuit_invoke` | call process | run a call, and answer its question |
 //! | `exosuit_cancel` | call process | end the call with this number |
-//! | `exosuit_drop` | call process | a resource has ended; answer the question when that was handled |
+//! | `exosuit_drop` | call process | a resource of this type or `nil` has ended; answer the question when that was handled |
 //! | `exosuit_link` | link process | put or delete a link, and answer its question |
 //! | `exosuit_link_undo` | link process | take back the link that was put with this number |
 //!
@@ -37,13 +37,14 @@
 //! and ends it after 30 seconds.
 
 use std::future::ready;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Link,
-    Payload, Pending, Prepared, Reply, Value,
+    Answer, Capability, CapabilityCall, Code, Configuration, Context, Contract, Done, Error, Id,
+    Link, Payload, Pending, Prepared, Reply, Value,
 };
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
@@ -132,20 +133,27 @@ impl ElixirState {
         let CapabilityCall { invocation, link } = call;
         let payload = ElixirPayload::new(invocation.payload)?;
         let link = link.ok_or_else(|| self.unlinked())?;
-        let made_for = MadeFor {
-            provider: Arc::clone(self),
-            link: Arc::clone(&link),
+        let maker = match &payload {
+            ElixirPayload::Bytes(_) => None,
+            ElixirPayload::Values(values) => {
+                let made_for = MadeFor {
+                    provider: Arc::clone(self),
+                    link: Arc::clone(&link),
+                    constructed: state::constructed(&invocation.operation),
+                };
+                state::check(values, &made_for)?;
+                Some(Arc::new(made_for) as Arc<dyn Maker>)
+            }
         };
-        if let ElixirPayload::Values(values) = &payload {
-            state::check(values, &made_for)?;
-        }
         let permits = Arc::clone(&self.permits);
         let permit = permits.try_acquire_owned().map_err(|_| self.overloaded())?;
         let number = self.numbers.fetch_add(1, Relaxed);
-        let (question, answer) = ask(Some(permit));
+        let (question, answer) = ask(Some(permit), maker);
         let id = self.id.clone();
         outbox::send(self.call_process, move |env| {
-            let deadline = invocation.context.deadline;
+            let Context {
+                deadline, within, ..
+            } = invocation.context;
             let left = deadline.saturating_duration_since(Instant::now());
             (
                 text_atom(env, "exosuit_invoke"),
@@ -154,6 +162,7 @@ impl ElixirState {
                 invocation.operation,
                 payload,
                 u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                within.map_or(0, NonZeroU64::get),
             )
                 .encode(env)
         });
@@ -164,18 +173,14 @@ impl ElixirState {
         };
         let result = answer.await;
         pending.answered = true;
-        let reply = result.unwrap_or_else(|_| Err(self.ended()))?;
-        if let Reply::Value(value) = &reply {
-            state::settle(value, &(Arc::new(made_for) as _));
-        }
-        Ok(reply)
+        result.unwrap_or_else(|_| Err(self.ended()))
     }
 
     /// Tells Elixir that a resource has ended, when a call less than the maximum runs. Nobody waits for it.
     fn end_resource(
         self: Arc<Self>,
         link: Arc<Link>,
-        kind: String,
+        kind: Option<String>,
         (state_env, state): (OwnedEnv, SavedTerm),
     ) {
         runtime().spawn(async move {
@@ -184,7 +189,7 @@ impl ElixirState {
                 return;
             };
             let number = self.numbers.fetch_add(1, Relaxed);
-            let (question, answer) = ask(Some(permit));
+            let (question, answer) = ask(Some(permit), None);
             let id = self.id.clone();
             outbox::send(self.call_process, move |env| {
                 let state = state_env.run(|own| state.load(own).in_env(env));
@@ -225,7 +230,7 @@ impl ElixirState {
 
     /// Sends a change of a link to Elixir and waits for the answer.
     async fn tell(&self, change: Change, link: &Arc<Link>) -> Result<(), Error> {
-        let (question, answer) = ask(None);
+        let (question, answer) = ask(None, None);
         let (id, link) = (self.id.clone(), Arc::clone(link));
         outbox::send(self.link_process, move |env| {
             let (values, _actor) = link.seen_from(&id);
@@ -268,6 +273,8 @@ impl ElixirState {
 struct MadeFor {
     provider: Arc<ElixirState>,
     link: Arc<Link>,
+    /// The type of the resources, if the function is a constructor.
+    constructed: Option<String>,
 }
 
 impl Maker for MadeFor {
@@ -279,8 +286,9 @@ impl Maker for MadeFor {
         Arc::as_ptr(&self.provider).addr()
     }
 
-    fn end(&self, kind: String, state: (OwnedEnv, SavedTerm)) {
+    fn end(&self, kind: Option<Box<str>>, state: (OwnedEnv, SavedTerm)) {
         let provider = Arc::clone(&self.provider);
+        let kind = kind.map(String::from).or_else(|| self.constructed.clone());
         provider.end_resource(Arc::clone(&self.link), kind, state);
     }
 }

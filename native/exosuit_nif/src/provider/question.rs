@@ -1,5 +1,7 @@
 //! Questions to Elixir, and the NIFs that answer them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use exosuit_core::{Code, Error, Reply, Value};
 use parking_lot::Mutex;
@@ -7,6 +9,7 @@ use rustler::{Atom, Binary, Encoder, Env, Resource, ResourceArc, Term};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
+use super::state::{self, Maker};
 use crate::deferred::{DeferredBinary, LIGHT_BYTES};
 use crate::runtime::runtime;
 use crate::term::{failure, text_atom};
@@ -24,12 +27,18 @@ pub(crate) struct Question(Mutex<Option<Unanswered>>);
 /// The waiting side of a question.
 struct Unanswered {
     sender: Sender<Result<Reply, Error>>,
+    /// Who makes the resources in the answer. `None` for a question whose answer is not a value.
+    maker: Option<Arc<dyn Maker>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Unanswered {
     /// Sends the answer to the caller.
     fn answer(self, result: Result<Reply, Error>) {
+        // Before anyone has the answer: whoever drops it ends the resources in it, and their maker must know.
+        if let (Ok(Reply::Value(value)), Some(maker)) = (&result, &self.maker) {
+            state::settle(value, maker);
+        }
         // The caller may have given up.
         let _ = self.sender.send(result);
     }
@@ -41,10 +50,12 @@ impl Resource for Question {}
 /// A question, and the receiver of its answer.
 pub(super) fn ask(
     permit: Option<OwnedSemaphorePermit>,
+    maker: Option<Arc<dyn Maker>>,
 ) -> (ResourceArc<Question>, Receiver<Result<Reply, Error>>) {
     let (sender, receiver) = oneshot::channel();
     let unanswered = Unanswered {
         sender,
+        maker,
         _permit: permit,
     };
     let question = Question(Mutex::new(Some(unanswered)));

@@ -5,9 +5,20 @@
 //! A state is copied into an environment of its own when the provider returns it, and copied out for each call that
 //! gets it: large states cost time, and belong into a process or a table whose key is the state.
 //!
-//! When the last handle is gone, the provider is told ([`Maker::end`]), once, unless it has the resource back. A
-//! provider that restarts has forgotten its resources. They are known by the running provider that made them, so its
+//! When the last handle is gone, the provider is told ([`Maker::end`]), once, unless it has the resource back. This
+//! also holds for an answer that comes after its caller has given up, and for one that does not fit: a resource has
+//! its maker from the moment that the provider answers. A resource gets its type from the guest, which such an answer
+//! may never have reached. Then the end is told without a type, unless the name of the function says it.
+//!
+//! A provider that restarts has forgotten its resources. They are known by the running provider that made them, so its
 //! successor refuses them instead of getting a state that it does not understand.
+//!
+//! # Bounds
+//!
+//! An instance of a guest holds at most 4096 resources of others; one more is an error for it, and ends at once. A
+//! guest that makes and drops resources without end is slowed down by the provider: the end of a resource needs a
+//! permit of `max_calls`, and while ends wait for one, calls that would make resources are refused as `overloaded`. The
+//! size of a state is the provider's choice.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -26,17 +37,17 @@ pub(super) trait Maker: Send + Sync {
     /// A number of the running provider, which its successor of the same id does not have.
     fn key(&self) -> usize;
 
-    /// Tells it that a resource has ended.
-    fn end(&self, kind: String, state: (OwnedEnv, SavedTerm));
+    /// Tells it that a resource has ended. `kind` is its type, if a guest has given it one.
+    fn end(&self, kind: Option<Box<str>>, state: (OwnedEnv, SavedTerm));
 }
 
 /// A resource of a provider in Elixir.
 pub(crate) struct ProviderResource {
     /// Taken when the provider is told of the end.
     state: State,
-    /// Known when the provider's answer arrives.
+    /// Known when the provider answers.
     maker: OnceLock<Arc<dyn Maker>>,
-    /// Known when a guest gets it.
+    /// Known when a guest gets it, or checks the answer that it is in.
     kind: OnceLock<Box<str>>,
     /// Whether the provider has it back.
     is_given: AtomicBool,
@@ -107,6 +118,14 @@ pub(super) fn check(values: &[Value], maker: &dyn Maker) -> Result<(), Error> {
     refused.map_or(Ok(()), Err)
 }
 
+/// The type that a constructor makes, by its name: `acme:shop/carts/cart` for
+/// `acme:shop/carts@1.2.0#[constructor]cart`.
+pub(super) fn constructed(operation: &str) -> Option<String> {
+    let (interface, name) = operation.split_once("#[constructor]")?;
+    let unversioned = interface.split('@').next()?;
+    Some(format!("{unversioned}/{name}"))
+}
+
 /// The error for a resource of another provider, or of this one before it restarted.
 fn foreign(resource: &ProviderResource, made_by: &dyn Maker, called: &dyn Maker) -> Error {
     let kind = resource.kind().unwrap_or("of no type yet");
@@ -141,14 +160,11 @@ impl Held for ProviderResource {
 
 impl Drop for ProviderResource {
     fn drop(&mut self) {
-        let Some(maker) = self.maker.take() else {
+        if *self.is_given.get_mut() {
             return;
-        };
-        let (Some(state), Some(kind)) = (self.state.0.get_mut().take(), self.kind.take()) else {
-            return;
-        };
-        if !*self.is_given.get_mut() {
-            maker.end(kind.into(), state);
+        }
+        if let (Some(maker), Some(state)) = (self.maker.take(), self.state.0.get_mut().take()) {
+            maker.end(self.kind.take(), state);
         }
     }
 }

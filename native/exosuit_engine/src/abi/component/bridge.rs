@@ -117,12 +117,25 @@ impl Bridge {
         if !self.signature.has_resources {
             return lower(answer, ty, max, &mut ());
         }
+        self.name_types(&answer);
         let rules = Rules::new(Arc::clone(&store.data().caller.actor), None);
         let mut entering = Entering::new(store, rules);
         let lowered = lower(answer, ty, max, &mut entering);
         let (lowered, dropped) = entering.commit(lowered);
         *unused = dropped;
         lowered
+    }
+
+    /// Gives new resources in an answer their type, before the answer is checked: if it does not fit, their maker
+    /// is told the type of what has ended.
+    fn name_types(&self, answer: &Value) {
+        if let Some(kind) = &self.signature.gives {
+            answer.resources(&mut |handle| {
+                if let Some(held) = handle.get() {
+                    held.is_of(&kind.name);
+                }
+            });
+        }
     }
 
     /// The error for an answer of another type: a mistake of the provider.

@@ -6,6 +6,8 @@
 //!   limit, when a call in it traps or is given up, and with the actor.
 //! - [`PinTurn`]: the turn of a call.
 //! - [`GuestResource`]: what a handle refers to. When it is dropped, its destructor gets a turn on Tokio.
+//! - [`Holder`]: those whose pins are counted together.
+//! - [`calls`]: the calls that have a turn now, and which of them each is part of.
 //!
 //! # The life of a pin
 //!
@@ -17,6 +19,11 @@
 //! 4. The pin ends once, for the first reason that there is. Handles that still exist know the reason, and a call with
 //!    one fails with it.
 //!
+//! A call that is part of the one that has the turn is refused at once, because it would wait for itself.
+//!
+//! An instance is not recycled after so many calls, as warm ones are (`calls` of `Instances`): that would end resources
+//! that their caller needs. One that goes to the pool of warm instances has served one call.
+//!
 //! # Locks and threads
 //!
 //! The lock of Tokio in `pinned` is the turn, and is held across awaits for as long as a call runs. The other locks
@@ -27,30 +34,41 @@
 //! # Bounds
 //!
 //! An actor has at most as many pins as `instances`, and at most half of its share of the engine's pool, so that
-//! other calls find slots. A caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much
-//! time as the call that made the pin had, and ends with the pin.
+//! other calls find slots. The instances of one actor have at most half of them, all actors together at most three
+//! quarters, and all processes of Elixir together too ([`holders`]), so that nobody keeps all from all others. A
+//! caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much time as the call that made the
+//! pin had, and ends with the pin.
 
-use std::any::Any;
+mod calls;
+mod holders;
+mod resource;
+mod turn;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use exosuit_core::{Context, Held, LogLevel};
+use exosuit_core::{Context, LogLevel};
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Mutex as Turns, Notify, OwnedMutexGuard};
+use tokio::sync::{Mutex as Turns, Notify};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep_until, timeout_at};
 use wasmtime::component::ResourceAny;
 
-use super::super::guest::{Guest, PoolSlot};
+use super::super::guest::PoolSlot;
 use super::guest::ComponentGuest;
 use super::held::MAX_RESOURCES;
 use super::kinds::Kind;
 use super::state::instance_number;
 use crate::Error;
 use crate::actor_shared::ActorShared;
+
+pub(super) use self::holders::Holder;
+pub(super) use self::resource::GuestResource;
+pub(super) use self::turn::PinTurn;
 
 /// The pinned instances of one actor. When it is dropped, they end.
 pub(crate) struct Pins {
@@ -64,10 +82,13 @@ pub(crate) struct Pins {
 pub(crate) struct Pin {
     pub(super) actor: Arc<ActorShared>,
     caller: u64,
+    holder: Holder,
     /// Weak, because pins end with the actor, even if handles to their resources remain.
     pins: Weak<Pins>,
     /// Empty while a call runs in it, and after its end.
     pinned: Arc<Turns<Option<Pinned>>>,
+    /// The call that had the turn last.
+    call: Mutex<Option<NonZeroU64>>,
     /// How many resources callers have.
     resources: AtomicUsize,
     /// Why it has ended. Set once.
@@ -89,6 +110,10 @@ struct Pinned {
     guest: ComponentGuest,
     slot: PoolSlot,
 }
+
+/// The error of a call that would wait for itself.
+const ENTERED: &str = "the instance of the resource is in the middle of a call that this call is part of: use the \
+     resource after that call has returned";
 
 // The reasons for its end, as callers read them.
 const BROKEN: &str = "a call of its instance trapped, reached a limit or was given up";
@@ -114,19 +139,20 @@ impl Pins {
     pub(super) async fn turn_for_caller(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
+        holder: &Holder,
         context: Context,
     ) -> Result<PinTurn, Error> {
         let caller = context.caller.unwrap_or_else(instance_number).get();
         loop {
             let known = self.by_caller.lock().get(&caller).cloned();
             let Some(pin) = known else {
-                match self.pin(actor, caller, context.deadline)? {
+                match self.pin(actor, caller, holder, context)? {
                     Some(turn) => return Ok(turn),
                     // Another call of the caller was faster.
                     None => continue,
                 }
             };
-            let turn = pin.turn().await;
+            let turn = pin.turn(context.within).await?;
             if turn.guest.is_some() {
                 return Ok(turn);
             }
@@ -136,12 +162,13 @@ impl Pins {
     }
 
     /// Makes a pin for a caller, with its first turn. `None` if the caller has one by now; the error `overloaded` if
-    /// there are as many as may be.
+    /// there are as many as may be, or its holder has as many as it may.
     fn pin(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
         caller: u64,
-        deadline: Instant,
+        holder: &Holder,
+        context: Context,
     ) -> Result<Option<PinTurn>, Error> {
         let max = self.instances.load(SeqCst).min(actor.share.half());
         let now = Instant::now();
@@ -152,12 +179,14 @@ impl Pins {
         let pin = Arc::new(Pin {
             actor: Arc::clone(actor),
             caller,
+            holder: holder.clone(),
             pins: Arc::downgrade(self),
             pinned,
+            call: Mutex::default(),
             resources: AtomicUsize::new(0),
             ended: OnceLock::new(),
             over: Notify::new(),
-            patience: deadline.saturating_duration_since(now),
+            patience: context.deadline.saturating_duration_since(now),
             used: Mutex::new(now),
             idle: OnceLock::new(),
             runtime: Runtime::current(),
@@ -166,21 +195,10 @@ impl Pins {
         if by_caller.contains_key(&caller) {
             return Ok(None);
         }
-        if by_caller.len() >= max {
-            let held = by_caller.len();
-            return Err(Error::Overloaded(format!(
-                "{held} instances of the actor hold resources for callers, as many as may: drop resources, or raise \
-                 its `instances` (and for many, `pool_slots` of the engine)"
-            )));
-        }
+        holder.check(by_caller.values().map(|pin| &pin.holder), max)?;
         by_caller.insert(caller, Arc::clone(&pin));
         drop(by_caller);
-        Ok(Some(PinTurn {
-            pin,
-            cell: Some(cell),
-            guest: None,
-            slot: None,
-        }))
+        Ok(Some(PinTurn::begin(pin, cell, context.within)))
     }
 }
 
@@ -193,18 +211,39 @@ impl Drop for Pins {
 }
 
 impl Pin {
-    /// Waits for the turn of a call. If the instance has ended, the turn is without a guest.
-    pub(super) async fn turn(self: &Arc<Self>) -> PinTurn {
-        let mut cell = Arc::clone(&self.pinned).lock_owned().await;
-        let (guest, slot) = match cell.take() {
-            Some(Pinned { guest, slot }) => (Some(guest), Some(slot)),
-            None => (None, None),
-        };
-        PinTurn {
-            pin: Arc::clone(self),
-            cell: Some(cell),
-            guest,
-            slot,
+    /// Waits for the turn of a call that is part of the call `within`. If the instance has ended, the turn is without
+    /// a guest. An error at once if the turn could only come after the end of the call itself.
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        within: Option<NonZeroU64>,
+    ) -> Result<PinTurn, Error> {
+        let call = *self.call.lock();
+        if call.is_some_and(|call| calls::is_part(within, call)) {
+            return Err(Error::Input(ENTERED.to_owned()));
+        }
+        Ok(self.wait(within).await)
+    }
+
+    async fn wait(self: &Arc<Self>, within: Option<NonZeroU64>) -> PinTurn {
+        let cell = Arc::clone(&self.pinned).lock_owned().await;
+        PinTurn::begin(Arc::clone(self), cell, within)
+    }
+
+    /// Its caller has one more resource in it.
+    fn count_resource(&self) {
+        self.resources.fetch_add(1, SeqCst);
+    }
+
+    /// Its caller has one less: it was destroyed, or given back.
+    fn forget_resource(&self) {
+        self.resources.fetch_sub(1, SeqCst);
+    }
+
+    /// Has a resource destroyed, on Tokio, when its instance has time.
+    fn destroy_later(self: &Arc<Self>, resource: ResourceAny, kind: &Kind) {
+        if self.ended().is_none() {
+            let destroying = Arc::clone(self).destroy(resource, kind.name.clone());
+            self.runtime.spawn(destroying);
         }
     }
 
@@ -248,7 +287,8 @@ impl Pin {
 
     /// Destroys a resource after its last handle was dropped.
     async fn destroy(self: Arc<Self>, resource: ResourceAny, name: Box<str>) {
-        let mut turn = self.turn().await;
+        // Nobody waits for it, so it is part of no other call.
+        let mut turn = self.wait(None).await;
         let over = self.over.notified();
         let guest = turn.guest.take().filter(|_guest| self.ended().is_none());
         let Some(guest) = guest else {
@@ -256,7 +296,7 @@ impl Pin {
             return;
         };
         let deadline = Instant::now() + self.patience;
-        let mut guest = guest.with(Context::until(deadline)).await;
+        let mut guest = guest.with(turn.context(Context::until(deadline))).await;
         let mut dropping = Box::pin(resource.resource_drop_async(&mut guest.store));
         let dropped = self.actor.engine.ticker().during(dropping.as_mut());
         // No call waits for it, so nothing else would stop a destructor with its actor.
@@ -274,7 +314,7 @@ impl Pin {
         let dropped = dropped.map(|dropped| dropped.map_err(|error| state.explain(&error)));
         let failure = match dropped {
             Ok(Ok(())) => {
-                self.resources.fetch_sub(1, SeqCst);
+                self.forget_resource();
                 turn.guest = Some(guest);
                 turn.finish();
                 return;
@@ -306,128 +346,6 @@ impl Pin {
             }
             // A call runs, or waits for its turn.
             *pin.used.lock() = Instant::now();
-        }
-    }
-}
-
-/// The turn of a call in a pinned instance. Dropped before it is finished, it ends the instance.
-pub(super) struct PinTurn {
-    pub(super) pin: Arc<Pin>,
-    /// The lock. `None` once the turn is over.
-    cell: Option<OwnedMutexGuard<Option<Pinned>>>,
-    /// The instance, out of its cell for the turn. `None` if the pin has ended, or has none yet.
-    pub(super) guest: Option<ComponentGuest>,
-    pub(super) slot: Option<PoolSlot>,
-}
-
-impl PinTurn {
-    /// Keeps the instance for the next call, if its caller has resources in it. One that was pinned for this call,
-    /// which then gave none, goes back to the pool.
-    pub(super) fn finish(mut self) {
-        let (Some(guest), Some(slot)) = (self.guest.take(), self.slot.take()) else {
-            return;
-        };
-        let pin = Arc::clone(&self.pin);
-        let is_first = pin.idle.get().is_none();
-        let has_resources = pin.resources.load(SeqCst) > 0;
-        if !has_resources {
-            pin.end(OVER);
-            self.cell = None;
-            if is_first {
-                slot.leave(Guest::Component(guest));
-            }
-            return;
-        }
-        *pin.used.lock() = Instant::now();
-        if is_first {
-            let idle = pin.actor.limits.resource_idle;
-            let watching = pin.runtime.spawn(Pin::watch(Arc::downgrade(&pin), idle));
-            let _ = pin.idle.set(watching.abort_handle());
-        }
-        if let Some(mut cell) = self.cell.take() {
-            *cell = Some(Pinned { guest, slot });
-        }
-        // Its end may have come while the call ran.
-        if pin.ended().is_some() {
-            pin.clear();
-        }
-    }
-
-    /// Whether the instance is yet to be made.
-    pub(super) fn is_new(&self) -> bool {
-        self.pin.idle.get().is_none() && self.pin.ended().is_none()
-    }
-
-    /// Leaves an instance that has ended before.
-    pub(super) fn leave_ended(mut self) {
-        self.cell = None;
-    }
-}
-
-/// A call that trapped, or whose future was dropped: the state of its instance is unknown.
-impl Drop for PinTurn {
-    fn drop(&mut self) {
-        if self.cell.is_some() {
-            self.pin.end(BROKEN);
-        }
-    }
-}
-
-/// A resource that lives in a pinned instance.
-pub(super) struct GuestResource {
-    pub(super) pin: Arc<Pin>,
-    pub(super) kind: Arc<Kind>,
-    pub(super) resource: ResourceAny,
-    /// Whether the guest has it back.
-    is_given: AtomicBool,
-}
-
-impl GuestResource {
-    pub(super) fn new(pin: &Arc<Pin>, kind: &Arc<Kind>, resource: ResourceAny) -> Self {
-        pin.resources.fetch_add(1, SeqCst);
-        Self {
-            pin: Arc::clone(pin),
-            kind: Arc::clone(kind),
-            resource,
-            is_given: AtomicBool::new(false),
-        }
-    }
-
-    /// The guest has it back: it needs no destructor of ours.
-    pub(super) fn give(&self) {
-        if !self.is_given.swap(true, SeqCst) {
-            self.pin.resources.fetch_sub(1, SeqCst);
-        }
-    }
-}
-
-impl Held for GuestResource {
-    fn kind(&self) -> Option<&str> {
-        Some(&self.kind.name)
-    }
-
-    fn is_of(&self, kind: &str) -> bool {
-        &*self.kind.name == kind
-    }
-
-    fn maker(&self) -> Option<&str> {
-        Some(self.pin.actor.id.as_str())
-    }
-
-    fn ended(&self) -> Option<String> {
-        self.pin.ended().map(str::to_owned)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Drop for GuestResource {
-    fn drop(&mut self) {
-        if !*self.is_given.get_mut() && self.pin.ended().is_none() {
-            let destroying = Arc::clone(&self.pin).destroy(self.resource, self.kind.name.clone());
-            self.pin.runtime.spawn(destroying);
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Signature {
     pub(super) has_resources: bool,
     /// Whether it gives resources that live in the component itself.
     pub(super) gives_own: bool,
+    /// The type of the resources that it gives, if they are of one type.
+    pub(super) gives: Option<Arc<Kind>>,
 }
 
 impl Signature {
@@ -52,7 +54,7 @@ impl Signature {
             left,
             kinds,
             has_resources: false,
-            gives_own: false,
+            given: Vec::new(),
         };
         let mut parameters = Vec::new();
         for (name, ty) in function.params() {
@@ -61,20 +63,22 @@ impl Signature {
                 .map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
             parameters.push((reader.name(name)?, ty));
         }
-        reader.gives_own = false;
+        reader.given.clear();
         let result = function.results().next();
         let result = result.map(|ty| reader.read(&ty, 0)).transpose();
         let result = result.map_err(|what| format!("gives {what}"))?;
         let Reader {
             has_resources,
-            gives_own,
+            given,
             ..
         } = reader;
+        let is_of = |one: &Arc<Kind>| given.iter().all(|other| Arc::ptr_eq(one, other));
         Ok(Self {
             parameters,
             result,
             has_resources,
-            gives_own,
+            gives_own: given.iter().any(|kind| kind.home == Home::Here),
+            gives: given.first().filter(|kind| is_of(kind)).cloned(),
         })
     }
 
@@ -248,8 +252,8 @@ struct Reader<'a> {
     left: &'a mut usize,
     kinds: &'a Kinds,
     has_resources: bool,
-    /// Whether a resource of the component itself was given away in what was read last.
-    gives_own: bool,
+    /// The types of the resources that are given away in what was read last.
+    given: Vec<Arc<Kind>>,
 }
 
 impl Reader<'_> {
@@ -317,7 +321,7 @@ impl Reader<'_> {
             ),
             Type::Own(ty) => {
                 let kind = self.kind(*ty)?;
-                self.gives_own |= kind.home == Home::Here;
+                self.given.push(Arc::clone(&kind));
                 WitType::Own(kind)
             }
             Type::Borrow(ty) => WitType::Borrow(self.kind(*ty)?),

@@ -193,6 +193,7 @@ impl Service {
             deadline: Instant::now() + left,
             depth: request.said.depth,
             caller: None,
+            within: None,
         };
         let trace = request.said.trace.clone();
         // Boxed: otherwise each future around it would hold it twice, and move it.
