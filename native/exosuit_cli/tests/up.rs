@@ -123,7 +123,7 @@ fn arguments_that_cannot_be_meant_do_not_start_a_vm() -> anyhow::Result<()> {
         (
             &["app.yaml", "--trust", "any", "--trust", "any"],
             2,
-            "name some, or any, not both",
+            "--trust any already trusts every issuer",
         ),
         (
             &["app.yaml", "--allow-files", "app.yaml"],
