@@ -188,7 +188,9 @@ fn what_is_none_of_our_values_is_refused() {
     for wrong in [
         &b"\x91\xa1a"[..],
         b"\x91\x80",
-        b"\x91\x81\x06\x90",
+        b"\x91\x81\x07\x90",
+        // A key without its value.
+        b"\x91\x81\x06\x91\xc0",
         b"\x91\x81\x01\x92\xc0\xc0",
         b"\x91\x82\x00\x90\x01\x90",
         b"\x91\xca\0\0\0\0",
