@@ -170,7 +170,7 @@ defmodule ExosuitTest do
     config = %{"password" => "hunter2", "port" => 80}
 
     error =
-      assert_raise ArgumentError, ~r/:config .* in \["port"\]/, fn ->
+      assert_raise ArgumentError, ~r/:config .* at \["port"\]/, fn ->
         Exosuit.start_provider(host, "keyvalue", config: config)
       end
 
