@@ -20,7 +20,7 @@ defmodule Exosuit.Lattice.LocalTest do
 
     :ok = :sys.resume(reader)
     read = Agent.get(reader, & &1, 60_000)
-    assert Enum.map(read, & &1.data.count) == Enum.to_list(length(read)..1)
+    assert Enum.map(read, & &1.data.count) == Enum.to_list(length(read)..1//-1)
 
     :ok = Lattice.announce(instance, %RecordsRefused{count: 0})
 
