@@ -16,7 +16,7 @@ defmodule Exosuit.Router do
 
   A waiting call waits for the host's `:restart_wait` at most.
 
-  ## Who waits
+  ## Waiting
 
   | functions | wait for |
   |---|---|

@@ -44,14 +44,14 @@ defmodule Exosuit.App.Placement do
   The score of a member is a hash of its id and of application, workload and spread. The salt spreads the load: the same
   few members would otherwise get the odd instance of every application.
 
-  ## What it does not look at
+  ## Facts that do not count
 
-  Neither load nor free memory, nor where something runs now. All of these differ between the views of two hosts, and
+  Placement ignores load, free memory, and where an instance runs now. All of these differ between the views of two hosts, and
   hosts that see different facts compute different shares. Labels, features and schemas come with beats and change
   seldom. Refusals come with statuses. While two hosts disagree for a moment, `Exosuit.App.Machine.Handover` and the
   leases of singletons keep the difference from doing harm.
 
-  ## What has no place
+  ## Instances without a place
 
   Instances without a candidate are *unplaced*, and no other spread takes them: the author of the manifest wants them
   there. `obstacle/4` says why. They are placed as soon as a member comes that can run them.

@@ -15,7 +15,7 @@ defmodule Exosuit.App.Runner do
 
   An error in the first three steps concerns the whole share, and nothing was changed then.
 
-  ## What counts as which outcome
+  ## Outcomes
 
   | the workload | outcome |
   |---|---|

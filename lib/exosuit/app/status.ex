@@ -11,9 +11,9 @@ defmodule Exosuit.App.Status do
     this host over for them until another version is deployed
   - `problem`: the reason why the host does not change to the version that should run, for people
 
-  ## Who acts on it
+  ## Readers
 
-  | reader | what it looks for |
+  | reader | looks for |
   |---|---|
   | `Exosuit.App.Machine.Handover` of another member | `:running` in the target version: its own part may end |
   | the same, for a singleton | `:waiting` as well: this member is ready, and only lacks the lease |

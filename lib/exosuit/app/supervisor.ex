@@ -12,7 +12,7 @@ defmodule Exosuit.App.Supervisor do
   Shares and Member know only together what runs, so each restarts with the other. Both may crash repeatedly while
   actors and providers keep running: a new member starts from the host's copy and from the lattice's store.
 
-  ## Who does what
+  ## The processes
 
         the store ──watch──► Member ──orders, snapshots──► Shares ──tasks──► the host
         the bus ───beats───►   │ ▲                           │                 │
@@ -26,7 +26,7 @@ defmodule Exosuit.App.Supervisor do
   | Tasks | the store, disks, compilers, draining calls | one fetch, write or share each |
   | KeptObjects | nothing | at most 256 MiB of objects |
 
-  ## What a crash costs
+  ## Crashes
 
   | ended | effect |
   |---|---|

@@ -13,7 +13,7 @@ defmodule Exosuit.App.Work do
   alias Exosuit.{Error, Instance}
   alias Exosuit.Model.Digest
 
-  @typedoc "What a task fetches, or which key it writes."
+  @typedoc "The purpose of a task: the things that it fetches, or the key that it writes."
   @type purpose ::
           {:model, Digest.t()}
           | {:objects, String.t(), pos_integer(), [Digest.t()]}

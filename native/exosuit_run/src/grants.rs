@@ -241,6 +241,21 @@ mod tests {
         assert!(!allows("0.0.0.0:0", SocketAddrUse::TcpListen));
     }
 
+    #[tokio::test]
+    async fn names_are_looked_up_by_programs_that_have_a_host_by_its_name() {
+        for (host, looks_up_names) in [
+            ("127.0.0.1:80", false),
+            ("[::1]", false),
+            ("localhost", true),
+        ] {
+            let network = granted(&[host]).resolve().await.expect("addresses");
+            assert_eq!(network.looks_up_names, looks_up_names, "{host}");
+            assert!(network.reaches_any() && !network.is_open);
+        }
+        let refused = granted(&["nowhere.invalid"]).resolve().await.err();
+        assert!(refused.is_some_and(|error| error.contains("nowhere.invalid")));
+    }
+
     #[test]
     fn mistakes_say_what_would_be_right() {
         for text in ["", "a b", "user@host", "host:port"] {

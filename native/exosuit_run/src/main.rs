@@ -1,8 +1,10 @@
 //! `exosuit run`: runs a program, or serves an HTTP component, with the grants of the command line.
 //!
 //! This is no host: it has no supervision, no claims, no lattice. The user who starts the program says what it may
-//! use, as with any other program. Modules, from the top down: `program` and `serve` run code; `link` answers its imports, `code` compiles it;
-//! `state` is the data of an instance; `grants` are the arguments that open this machine to it.
+//! use, as with any other program.
+//!
+//! Modules, from the top down: `program` and `serve` run code; `link` answers its imports; `code` compiles it; `state` is
+//! the data of an instance; `grants` are the arguments that open this machine to it; `say` writes to stderr.
 
 #![forbid(unsafe_code)]
 
@@ -51,8 +53,8 @@ FILE is a program of WASI preview 1 (a module with _start), 0.2 or 0.3 (a compon
 wasi:cli/run), or with --http a component of wasi:http. It sees its arguments, the standard streams,
 and what the options grant: no files, no environment and no network without them.
 
-Exit codes: that of the program; 134 if it trapped or failed otherwise, 124 if it took longer than --timeout, 1 if it
-could not be run, 2 for a mistake in the command line.
+Exit codes: that of the program; 134 if it trapped or failed otherwise, 124 if it took longer than
+--timeout, 1 if it could not be run, 2 for a mistake in the command line.
 
 Examples:
   exosuit run hello.wasm
@@ -88,8 +90,8 @@ fn size(text: &str) -> Result<usize, String> {
     parsed.ok_or_else(|| format!("expected {SIZE}"))
 }
 
-/// Ends the process after this time. On a thread of its own, because a program may block all others: in a pipe that nobody
-/// reads, for example.
+/// Ends the process after this time. On a thread of its own, because a program may block all others: in a pipe that
+/// nobody reads, for example.
 fn end_after(timeout: Duration) {
     std::thread::sleep(timeout);
     say(format_args!("the program took longer than --timeout"));

@@ -48,6 +48,9 @@ const MAX_INSTANCES: usize = 1_024;
 /// How long running requests have at the end.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How much later than a request its instance ends, so that the client has its answer by then.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How long a client has for the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 
@@ -242,7 +245,9 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Uses>> {
         let server = &self.server;
-        let slot = Arc::clone(&self.slots).acquire_owned().await?;
+        // The requests that waited so long have their answers already.
+        let slot = Arc::clone(&self.slots).acquire_owned();
+        let slot = timeout(server.timeout, slot).await??;
         let wasi = server.grants.builder(&server.network, &server.arguments);
         let mut wasi = wasi.map_err(wasmtime::Error::msg)?;
         wasi.inherit_stdout().inherit_stderr();
@@ -288,7 +293,7 @@ impl WorkerExpiration for Expiration {
     ) -> Poll<()> {
         let limit = match status {
             WorkerStatus::Idle => IDLE,
-            WorkerStatus::Requests | WorkerStatus::PostReturn => self.timeout,
+            WorkerStatus::Requests | WorkerStatus::PostReturn => self.timeout + GRACE,
         };
         self.alarm.as_mut().reset((start + limit).into());
         self.alarm.as_mut().poll(cx)
@@ -326,7 +331,7 @@ impl WorkerState for Uses {
         (): (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(sleep(self.timeout))
+        Box::pin(sleep(self.timeout + GRACE))
     }
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {

@@ -334,12 +334,14 @@ impl Server {
     }
 
     fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        write!(
-            stream,
+        self.send(&format!(
             "GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n"
-        )
-        .expect("it reads");
+        ))
+    }
+
+    fn send(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         answer
@@ -374,4 +376,47 @@ fn a_component_of_http_is_served_until_it_is_told_to_end() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_request_that_fails_or_takes_too_long_is_no_other_ones_business() {
+    let arguments = ["--http", "127.0.0.1:0", "--timeout", "3s"];
+    let server = Server::start(Case::bytes(&guest("web")), &arguments);
+    for (path, status) in [("/spin", 504), ("/slow?ms=60000", 504), ("/trap", 500)] {
+        let answer = server.get(path);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+        assert!(server.get("/hello").starts_with("HTTP/1.1 200 "));
+    }
+    // An instance of 0.2 takes one request.
+    for _request in 0..2 {
+        assert!(server.get("/count").ends_with("\r\n\r\n1"));
+    }
+    assert!(
+        server
+            .send("GET /hello HTTP/1.0\r\n\r\n")
+            .starts_with("HTTP/1.0 200 ")
+    );
+    let no_host = "GET /hello HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n";
+    assert!(server.send(no_host).starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn compiled_code_is_kept_in_no_directory_but_the_users() {
+    let case = Case::text(&module("", ""));
+    let home = TempDir::new().expect("a directory");
+    let mut command = case.command(&[]);
+    let command = command
+        .env("XDG_CACHE_HOME", "cache")
+        .env("HOME", home.path());
+    assert!(command.status().expect("it starts").success());
+    assert!(!case.directory.path().join("cache").exists());
+    assert!(home.path().join(".cache/exosuit/run").is_dir());
+
+    let command = command.env("XDG_CACHE_HOME", "").env("HOME", "");
+    assert!(command.status().expect("it starts").success());
+    assert!(!case.directory.path().join("exosuit").exists());
+    assert!(!case.directory.path().join(".cache").exists());
 }

@@ -5,7 +5,7 @@ defmodule Exosuit.App.Machine.Failure do
   A version fails if the host refuses a workload for good, or if not all of the share ran by the progress
   deadline. Once all of the share has run, the deadline does not apply any more.
 
-  ## Whose fault
+  ## Fault of a version, or of a host
 
   A failure on one host may be the fault of the version (a bad module) or of the host (a full disk, a port in use). No
   host can tell by itself. The rule goes by the others:

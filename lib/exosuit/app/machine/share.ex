@@ -75,7 +75,7 @@ defmodule Exosuit.App.Machine.Share do
   @type outcome ::
           :running | {:starting, Error.t() | nil} | {:refused, Error.t(), final? :: boolean()}
 
-  @typedoc "What a step asks the machine for."
+  @typedoc "A request of a step to the machine."
   @type request ::
           {:model, Digest.t()}
           | {:objects, pos_integer(), [Digest.t()]}

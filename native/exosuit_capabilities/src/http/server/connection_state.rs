@@ -32,7 +32,7 @@ pub(crate) struct Connection {
     pub(crate) listener: Arc<ListenerState>,
     /// The limits that held when it began.
     pub(crate) limits: Arc<ConnectionLimits>,
-    /// What its client may use, over all its connections.
+    /// The share of its client, over all connections of this client.
     pub(crate) share: Arc<ClientShare>,
     /// Address and scheme, for guests.
     pub(crate) arrival: Arrival,
